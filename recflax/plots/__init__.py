@@ -1,0 +1,1 @@
+"""Every figure of the book is drawn here, from one palette."""

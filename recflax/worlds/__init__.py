@@ -1,0 +1,1 @@
+"""Simulated worlds whose interventional truth is known exactly."""
