@@ -1,4 +1,4 @@
-"""recflax: attention recommenders, a shop whose causal truth is known, and the means to compare them.
+"""recflax: attention recommenders, a shop whose causal truth is known, and means to compare them.
 
 The package has three floors, and an import only ever goes down:
 
