@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from recflax.data.logs import Log, check_columns
+from recflax.data.logs import Log, baskets, check_columns
 
 
 class Batch(NamedTuple):
@@ -209,20 +209,6 @@ def history_batch(
     return make_batch(history, bought, n_items=n_items)
 
 
-def baskets(log: Log) -> pd.DataFrame:
-    """Return one row per basket (person, visit, time), ordered by person, time and visit.
-
-    A basket's time is its earliest line's.
-
-    Example:
-        >>> from recflax.data.logs import tiny_log
-        >>> baskets(tiny_log())["time"].tolist()
-        [10, 20, 10, 30]
-    """
-    table = log.purchases.groupby(["person", "visit"])["time"].min().reset_index()
-    return table.sort_values(["person", "time", "visit"], ignore_index=True)
-
-
 def _basket_items(
     log: Log, table: pd.DataFrame, max_targets: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -297,10 +283,16 @@ class NextBasket(NamedTuple):
 def next_basket(before: Log, after: Log) -> NextBasket:
     """Return the first basket after a split of everyone who bought before it.
 
+    A catalogue is cut after the first baskets are found, not before; otherwise a basket of unknown
+    items alone would give its place to the person's second one::
+
+        before, after = split_by_time(log, at)
+        known = keep_known_items(before, first_baskets(after))
+        test = next_basket(known.before, known.after)
+
     Args:
         before: The log to learn from.
-        after: The log of what came later, with the same people and the same catalogue
-            (`recflax.data.logs.keep_known_items`).
+        after: What came later, with the same people and the same catalogue.
 
     Raises:
         ValueError: The two logs have not the same people or catalogue.

@@ -1,4 +1,4 @@
-"""Logs: the tables that everything starts from, how they are cleaned, and how time splits them.
+"""Logs: the tables that everything starts from, and how time splits them.
 
 A `Log` holds what a shop wrote down, as pandas tables whose ids are already small integers:
 
@@ -7,12 +7,14 @@ A `Log` holds what a shop wrote down, as pandas tables whose ids are already sma
 - ``items`` (item, category, price, name, text): the catalogue, ids 1 to M (0 is padding only);
 - ``impressions`` (person, visit, time, item, reward, propensity, randomised): what was displayed
   and with which probability, or None for a shop that did not write it down.
+
+`recflax.data.cleaning` makes one from the raw lines of invoices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,7 +46,7 @@ def check_columns(frame: pd.DataFrame, expected: tuple[str, ...], what: str) -> 
         )
 
 
-def _check(values: pd.Series, right: np.ndarray, what: str, expected: str) -> None:
+def check_values(values: pd.Series, right: np.ndarray, what: str, expected: str) -> None:
     """Raise a ValueError that names the first row where ``right`` is False."""
     wrong = np.flatnonzero(~right)
     if len(wrong):
@@ -52,29 +54,29 @@ def _check(values: pd.Series, right: np.ndarray, what: str, expected: str) -> No
         raise ValueError(f"{what} must be {expected}; row {row} has {values.iloc[row]!r}")
 
 
-def _kind(values: pd.Series) -> str:
+def kind_of(values: pd.Series) -> str:
     """Return numpy's letter for the type of a column: i, u, f, b, M, or O for anything else."""
     return values.dtype.kind if isinstance(values.dtype, np.dtype) else "O"
 
 
 def _check_integers(values: pd.Series, what: str, low: int, high: int | None) -> None:
     """Raise unless all values are integers from ``low`` to ``high``."""
-    if _kind(values) not in "iu":
+    if kind_of(values) not in "iu":
         raise TypeError(f"{what} must hold integers, not {values.dtype}")
     array = values.to_numpy()
     if high is None:
-        _check(values, array >= low, what, f"at least {low}")
+        check_values(values, array >= low, what, f"at least {low}")
     else:
-        _check(values, (array >= low) & (array <= high), what, f"from {low} to {high}")
+        check_values(values, (array >= low) & (array <= high), what, f"from {low} to {high}")
 
 
 def _check_numbers(values: pd.Series, what: str, low: float, high: float = np.inf) -> None:
     """Raise unless all values are finite and from ``low`` to ``high``."""
-    if _kind(values) not in "iuf":
+    if kind_of(values) not in "iuf":
         raise TypeError(f"{what} must hold numbers, not {values.dtype}")
     array = values.to_numpy(dtype=float)
     right = np.isfinite(array) & (array >= low) & (array <= high)
-    _check(values, right, what, f"finite and from {low} to {high}")
+    check_values(values, right, what, f"finite and from {low} to {high}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class Log:
                 check_columns(getattr(self, name), TABLES[name], name)
         self._check_items()
         if self.person_labels is None:
-            top = [int(table["person"].max()) for table in self._people_tables() if len(table)]
+            top = [int(table["person"].max()) for table in self._tables() if len(table)]
             object.__setattr__(self, "person_labels", np.arange(max(top, default=-1) + 1))
         object.__setattr__(self, "person_labels", np.asarray(self.person_labels))
         for name in ("events", "purchases", "impressions"):
@@ -126,7 +128,7 @@ class Log:
                 self._check_rows(name)
         self._check_order()
 
-    def _people_tables(self) -> list[pd.DataFrame]:
+    def _tables(self) -> list[pd.DataFrame]:
         tables = [self.events, self.purchases, self.impressions]
         return [table for table in tables if table is not None]
 
@@ -134,7 +136,7 @@ class Log:
         item = self.items["item"]
         _check_integers(item, "items.item", 1, len(item))
         consecutive = item.to_numpy() == np.arange(1, len(item) + 1)
-        _check(item, consecutive, "items.item", f"1, 2, ..., {len(item)} in this order")
+        check_values(item, consecutive, "items.item", f"1, 2, ..., {len(item)} in this order")
         _check_integers(self.items["category"], "items.category", 0, None)
 
     def _check_rows(self, name: str) -> None:
@@ -142,11 +144,11 @@ class Log:
         _check_integers(table["person"], f"{name}.person", 0, self.n_people - 1)
         _check_integers(table["item"], f"{name}.item", 1, self.n_items)
         time = table["time"]
-        if _kind(time) not in "iuM":
+        if kind_of(time) not in "iuM":
             raise TypeError(f"{name}.time must be datetime64 or integer, not {time.dtype}")
-        _check(time, time.notna().to_numpy(), f"{name}.time", "a time")
+        check_values(time, time.notna().to_numpy(), f"{name}.time", "a time")
         for flag in {"bought", "randomised"} & set(TABLES[name]):
-            if _kind(table[flag]) != "b":
+            if kind_of(table[flag]) != "b":
                 raise TypeError(f"{name}.{flag} must hold booleans, not {table[flag].dtype}")
         for count in {"place", "visit"} & set(TABLES[name]):
             _check_integers(table[count], f"{name}.{count}", 0, None)
@@ -165,9 +167,11 @@ class Log:
         same = person[1:] == person[:-1]
         ascending = np.ones(len(person), dtype=bool)
         ascending[1:] = np.where(same, place[1:] > place[:-1], person[1:] > person[:-1])
-        _check(self.events["place"], ascending, "events", "sorted by person, then by rising place")
+        check_values(
+            self.events["place"], ascending, "events", "sorted by person, then by rising place"
+        )
         ascending[1:] = ~same | (time[1:] >= time[:-1])
-        _check(self.events["time"], ascending, "events.time", "in the order of place")
+        check_values(self.events["time"], ascending, "events.time", "in the order of place")
 
     @property
     def n_people(self) -> int:
@@ -238,7 +242,7 @@ def split_by_time(log: Log, at: Any) -> tuple[Log, Log]:
         table = getattr(log, name)
         if table is None:
             continue
-        dates = _kind(table["time"]) == "M"
+        dates = kind_of(table["time"]) == "M"
         if dates != (not isinstance(at, int | np.integer)):
             raise TypeError(f"at is {at!r}, but {name}.time is {table['time'].dtype}")
         early = table["time"] < (pd.Timestamp(at) if dates else at)
@@ -246,3 +250,79 @@ def split_by_time(log: Log, at: Any) -> tuple[Log, Log]:
         parts[1][name] = table[~early].reset_index(drop=True)
     before, after = (replace(log, **part) for part in parts)
     return before, after
+
+
+def baskets(log: Log) -> pd.DataFrame:
+    """Return one row per basket (person, visit, time), ordered by person, time and visit.
+
+    A basket's time is that of its earliest line.
+
+    Example:
+        >>> baskets(tiny_log())["time"].tolist()
+        [10, 20, 10, 30]
+    """
+    table = log.purchases.groupby(["person", "visit"])["time"].min().reset_index()
+    return table.sort_values(["person", "time", "visit"], ignore_index=True)
+
+
+def first_baskets(log: Log) -> Log:
+    """Keep, of all purchases, those of each person's first basket; events stay as they are.
+
+    Example:
+        >>> first_baskets(tiny_log()).purchases["item"].tolist()
+        [1, 3]
+    """
+    first = baskets(log).drop_duplicates("person")[["person", "visit"]]
+    purchases = log.purchases.merge(first, on=["person", "visit"])
+    return replace(log, purchases=purchases)
+
+
+class KnownItems(NamedTuple):
+    """What `keep_known_items` returns.
+
+    Attributes:
+        before: The earlier log, its catalogue cut to the items that it knows.
+        after: The later log, with the same catalogue and ids.
+        new_items: How many items first appear after the split.
+        dropped: How many rows of ``after.purchases`` held one of them, and are gone.
+    """
+
+    before: Log
+    after: Log
+    new_items: int
+    dropped: int
+
+
+def keep_known_items(before: Log, after: Log) -> KnownItems:
+    """Cut two parts of a split to the catalogue of the earlier one, with new ids 1 to M.
+
+    A model that is fitted on ``before`` has no column for an item that nobody could know then.
+    Such rows of ``after`` are dropped and counted. Old ids keep their order.
+
+    Raises:
+        ValueError: The two logs do not share one catalogue.
+
+    Example:
+        >>> before, after, new_items, dropped = keep_known_items(*split_by_time(tiny_log(), 11))
+        >>> before.items["name"].tolist(), new_items, dropped
+        (['red mug', 'red lamp'], 1, 1)
+    """
+    if not before.items.equals(after.items):
+        raise ValueError("before and after must share one catalogue, as split_by_time leaves it")
+    known = np.unique(np.concatenate([table["item"].to_numpy() for table in before._tables()]))
+    new_id = np.zeros(before.n_items + 1, dtype=np.int64)  # (M + 1,), 0 for an unknown item
+    new_id[known] = np.arange(1, len(known) + 1)
+
+    def cut(log: Log) -> Log:
+        parts = {}
+        for name in ("events", "purchases", "impressions"):
+            table = getattr(log, name)
+            if table is not None:
+                item = new_id[table["item"].to_numpy()]
+                parts[name] = table.assign(item=item)[item > 0].reset_index(drop=True)
+        items = log.items.iloc[known - 1].assign(item=new_id[known]).reset_index(drop=True)
+        return replace(log, items=items, **parts)
+
+    late = np.setdiff1d(after.purchases["item"].to_numpy(), known)
+    dropped = int(after.purchases["item"].isin(late).sum())
+    return KnownItems(cut(before), cut(after), len(late), dropped)
