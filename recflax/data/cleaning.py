@@ -166,8 +166,8 @@ def to_log(lines: pd.DataFrame, *, n_categories: int = 32) -> Log:
     purchase: their quantities are added, their prices averaged over pieces. Every purchase is an
     event with ``bought`` True.
 
-    An item's name and text are its most common description ("" if it has none), its price the
-    median over lines. Its category is the last word of its name, the head noun of most English
+    An item's name and text are its most common description (among equals the first in the
+    alphabet; "" if it has none), its price the median over lines. Its category is the last word of its name, the head noun of most English
     product names ("... T-LIGHT HOLDER"): the ``n_categories - 1`` most common words are 1, 2, ...
     and everything else is 0. ``items.code`` and ``Log.person_labels`` keep the shop's own names.
 
@@ -212,7 +212,7 @@ def to_log(lines: pd.DataFrame, *, n_categories: int = 32) -> Log:
     items = pd.DataFrame({"item": np.arange(1, len(codes) + 1), "code": codes})
     items["name"] = items["text"] = items["item"].map(names).fillna("")
     items["price"] = lines["price"].groupby(item).median().to_numpy()
-    noun = items["name"].str.extract(r"([^\W\d_]+)\W*$", expand=False).str.upper()
+    noun = items["name"].str.extract(r"([^\W\d_]+)[\W\d_]*$", expand=False).str.upper()
     counts = noun.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     common = counts.index[: n_categories - 1]
     items["category"] = common.get_indexer(pd.Index(noun)) + 1
