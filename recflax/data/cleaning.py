@@ -167,9 +167,10 @@ def to_log(lines: pd.DataFrame, *, n_categories: int = 32) -> Log:
     event with ``bought`` True.
 
     An item's name and text are its most common description (among equals the first in the
-    alphabet; "" if it has none), its price the median over lines. Its category is the last word of its name, the head noun of most English
-    product names ("... T-LIGHT HOLDER"): the ``n_categories - 1`` most common words are 1, 2, ...
-    and everything else is 0. ``items.code`` and ``Log.person_labels`` keep the shop's own names.
+    alphabet; "" if it has none), its price the median over lines. Its category is the last word
+    of its name, the head noun of most English product names ("... T-LIGHT HOLDER"): the
+    ``n_categories - 1`` most common words are 1, 2, ... and everything else is 0. ``items.code``
+    and ``Log.person_labels`` keep the shop's own names.
 
     Args:
         lines: What `clean` returns.

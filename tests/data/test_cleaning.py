@@ -219,7 +219,7 @@ def test_categories_are_the_most_common_last_words() -> None:
     lines = lines_of(*[(f"{i}", f"{i:03}", 1, i, 2.0, "anna") for i in range(7)])
     lines["description"] = names
     log = to_log(lines, n_categories=3)
-    assert log.items["category"].tolist() == [1, 1, 1, 2, 0, 0, 0]
+    assert log.items["category"].tolist() == [1, 1, 1, 2, 2, 0, 0]
     assert to_log(lines, n_categories=1).n_categories == 1
     with pytest.raises(ValueError, match="n_categories >= 1 and a line; got 0, 7"):
         to_log(lines, n_categories=0)
