@@ -135,7 +135,20 @@ def _download(source: Source) -> Path:
 
 
 def read_lines(path: str | os.PathLike[str], *, day_first: bool = True) -> pd.DataFrame:
-    """Read one file of invoice lines; arguments, result and errors are those of `load`."""
+    """Read one file of invoice lines; arguments, result and errors are those of `load`.
+
+    Example:
+        >>> import tempfile
+        >>> heading = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,"
+        >>> line = "536365,00123,RED MUG,6,2010-12-01 08:26:00,2.55,17850.0,Norway"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "lines.csv"
+        ...     _ = path.write_text(heading + "Country\\n" + line)
+        ...     lines = read_lines(path)
+        >>> print(lines[["code", "quantity", "customer"]].to_string(index=False))
+         code  quantity customer
+        00123         6    17850
+    """
     path = Path(path)
     if not path.is_file():
         raise DataNotFound(f"{path} does not exist")
@@ -265,6 +278,20 @@ def plain_sales(lines: pd.DataFrame) -> pd.DataFrame:
 
     The simple filter that most papers apply. Unlike `recflax.data.cleaning.clean` it keeps exact
     copies, and a sale that was cancelled later.
+
+    Args:
+        lines: What `load` returns.
+
+    Raises:
+        ValueError: A column is missing.
+
+    Example:
+        >>> lines = pd.DataFrame({
+        ...     "invoice": ["1", "1", "C2"], "code": ["07", "POST", "07"], "description": "mug",
+        ...     "quantity": [6, 1, -6], "time": pd.Timestamp("2011-01-01"), "price": 2.5,
+        ...     "customer": "17", "country": "Norway"})
+        >>> plain_sales(lines)["quantity"].tolist()
+        [6]
     """
     check_columns(lines, LINES, "lines")
     kept = lines["customer"].notna() & ~lines["invoice"].str.startswith("C")
@@ -295,6 +322,6 @@ def _load_columns(path: Path) -> pd.DataFrame:
             if name in arrays:
                 columns[name] = pd.Series(arrays[name])
             else:
-                values = np.array([*arrays[f"{name}.values"].tolist(), None], dtype=object)
-                columns[name] = pd.Series(values[arrays[f"{name}.index"]], dtype="str")  # -1: None
+                values = np.array([*arrays[f"{name}.values"].tolist(), np.nan], dtype=object)
+                columns[name] = pd.Series(values[arrays[f"{name}.index"]], dtype="str")  # -1: NaN
     return pd.DataFrame(columns)
