@@ -12,6 +12,7 @@ GROUND = COPYABLE | {
     "losses",
     "metrics",
     "training",
+    "checkpoints",
     "claims",
     "data.logs",
     "data.batches",

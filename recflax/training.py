@@ -1,0 +1,330 @@
+"""Training: one jitted scan an epoch, early stopping, and runs that can be taken up again.
+
+`fit` knows no model. It takes parameters (any pytree), a loss of parameters and a batch, and data
+(any pytree of arrays whose first axis counts examples), and it gives parameters back.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from recflax.checkpoints import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the defaults are those of the book's lessons.
+
+    Attributes:
+        epochs: passes over the data, at least 1.
+        batch_size: examples a step, at least 1.
+        learning_rate: AdamW's step at the end of the warm-up.
+        weight_decay: AdamW's decoupled decay (Loshchilov and Hutter, 2019).
+        warmup_steps: steps in which the learning rate rises from 0, at least 0.
+        schedule: ``"cosine"`` falls to 0 at the last step, ``"constant"`` does not fall.
+        clip_norm: gradients of a larger norm are scaled down to it; None leaves them.
+        patience: stop after so many epochs without a better validation loss; None never stops.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Example:
+        >>> TrainConfig(epochs=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: epochs must be at least 1; got 0
+    """
+
+    epochs: int = 8
+    batch_size: int = 250
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 20
+    schedule: str = "cosine"
+    clip_norm: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        least = {"epochs": 1, "batch_size": 1, "warmup_steps": 0, "weight_decay": 0}
+        for name, low in (least | {"patience": 1}).items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name} must be at least {low}; got {value}")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite; got {value}")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"schedule must be 'cosine' or 'constant'; got {self.schedule!r}")
+
+
+class Loss(Protocol):
+    """A loss of parameters and a batch; hashable, so that equal losses compile once."""
+
+    def __call__(self, params: Any, batch: Any, key: jax.Array) -> jax.Array:
+        """Return the mean loss of the batch, a scalar."""
+        ...
+
+
+class FitResult(NamedTuple):
+    """What a run gives back.
+
+    Attributes:
+        params: the parameters of the best epoch by validation loss, or of the last one where
+            there is no validation.
+        loss: (E,) mean training loss of each epoch that was run.
+        validation_loss: (E,) after each epoch, or None.
+        best_epoch: which epoch, from 0, the parameters are of.
+        steps: gradient steps taken in all.
+    """
+
+    params: Any
+    loss: np.ndarray
+    validation_loss: np.ndarray | None
+    best_epoch: int
+    steps: int
+
+
+def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
+    """Return AdamW with the schedule of ``config`` over ``steps`` steps in all.
+
+    Example:
+        >>> optimiser = make_optimiser(TrainConfig(), steps=100)
+        >>> sorted(optimiser._fields)
+        ['init', 'update']
+    """
+    warmup = min(config.warmup_steps, steps - 1)
+    if config.schedule == "cosine":
+        rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, steps)
+    else:
+        rate = optax.linear_schedule(0.0, config.learning_rate, warmup)
+        rate = rate if warmup else optax.constant_schedule(config.learning_rate)
+    adam = optax.adamw(rate, weight_decay=config.weight_decay)
+    if config.clip_norm is None:
+        return adam
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+
+
+@partial(jax.jit, static_argnames=("loss_fn", "config", "n_steps"), donate_argnums=(0, 1))
+def _train_epoch(
+    params: Any,
+    state: optax.OptState,
+    data: Any,
+    key: jax.Array,
+    *,
+    loss_fn: Loss,
+    config: TrainConfig,
+    n_steps: int,
+) -> tuple[Any, optax.OptState, jax.Array]:
+    """One epoch: shuffle, then a scan over batches that are gathered inside."""
+    optimiser = make_optimiser(config, n_steps * config.epochs)
+    examples = len(jax.tree.leaves(data)[0])
+    shuffle_key, loss_key = jax.random.split(key)
+    order = jax.random.permutation(shuffle_key, examples)
+    batch_size = min(config.batch_size, examples)
+    order = jnp.resize(order, (n_steps, batch_size))  # the last batch is filled up from the front
+
+    def step(
+        carry: tuple[Any, optax.OptState], at: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[Any, optax.OptState], jax.Array]:
+        params, state = carry
+        places, key = at
+        batch = jax.tree.map(lambda array: array[places], data)
+        loss, gradients = jax.value_and_grad(loss_fn)(params, batch, key)
+        updates, state = optimiser.update(gradients, state, params)
+        return (optax.apply_updates(params, updates), state), loss
+
+    keys = jax.random.split(loss_key, n_steps)
+    (params, state), losses = jax.lax.scan(step, (params, state), (order, keys))
+    return params, state, losses.mean()
+
+
+@partial(jax.jit, static_argnames=("loss_fn", "batch_size"))
+def _mean_loss(params: Any, data: Any, key: jax.Array, *, loss_fn: Loss, batch_size: int) -> Any:
+    """The loss over all of the data: batch by batch, weighted by their sizes."""
+    examples = len(jax.tree.leaves(data)[0])
+    whole = examples // batch_size
+    total = jnp.zeros(())
+    if whole:
+        parts = jax.tree.map(
+            lambda a: a[: whole * batch_size].reshape(whole, batch_size, *a.shape[1:]), data
+        )
+        total += batch_size * jax.lax.map(lambda part: loss_fn(params, part, key), parts).sum()
+    if examples % batch_size:
+        rest = jax.tree.map(lambda array: array[whole * batch_size :], data)
+        total += examples % batch_size * loss_fn(params, rest, key)
+    return total / examples
+
+
+def fit(
+    params: Any,
+    loss_fn: Loss,
+    data: Any,
+    config: TrainConfig,
+    *,
+    key: jax.Array,
+    validation: Any = None,
+    checkpoint_dir: str | Path | None = None,
+    on_epoch: Callable[[int, float, float | None], None] | None = None,
+) -> FitResult:
+    """Train parameters on data, in one jitted scan an epoch.
+
+    Every epoch visits every example: they are shuffled, cut into batches of ``batch_size``, and
+    the last batch is filled up with the first examples of the same order.
+
+    Args:
+        params: a pytree of arrays; it is not changed.
+        loss_fn: ``loss_fn(params, batch, key)``, a scalar. It is a static argument of a jitted
+            function: two losses that compare equal share one compilation.
+        data: a pytree of arrays with the same first axis, at least one example.
+        config: see `TrainConfig`.
+        key: a random key; the same key gives the same result.
+        validation: held-out examples, in the form of ``data``; needed for ``patience``.
+        checkpoint_dir: a folder; the run is saved there after every epoch, and a run that is found
+            there is taken up after its last epoch, with the same result as without interruption.
+        on_epoch: called after each epoch with its number (from 0), loss and validation loss: for
+            progress on long runs.
+
+    Raises:
+        ValueError: no examples, arrays of unequal first axis, ``patience`` without validation, or
+            a checkpoint that another configuration or other parameters made.
+        FloatingPointError: the loss is not finite; names the epoch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.arange(12.0)
+        >>> def squares(params, batch, key):
+        ...     return ((params["slope"] * batch - 3 * batch) ** 2).mean()
+        >>> config = TrainConfig(epochs=200, batch_size=5, learning_rate=0.1, weight_decay=0.0)
+        >>> result = fit({"slope": jnp.zeros(())}, squares, x, config, key=jax.random.key(0))
+        >>> round(float(result.params["slope"]), 2), result.steps
+        (3.0, 600)
+    """
+    examples = _count(data, "data")
+    if validation is not None:
+        _count(validation, "validation")
+    elif config.patience is not None:
+        raise ValueError("patience needs validation data, and none came")
+    data, validation = jax.tree.map(jnp.asarray, (data, validation))
+    n_steps = -(-examples // min(config.batch_size, examples))
+    params = jax.tree.map(jnp.array, params)  # a copy: the epoch may overwrite its input
+    state = make_optimiser(config, n_steps * config.epochs).init(params)
+    run = _Run(params=params, state=state, best=params)
+    saved = None if checkpoint_dir is None else RunFolder(checkpoint_dir, asdict(config))
+    if saved is not None:
+        run = run.restored(saved)
+    for epoch in range(len(run.loss), config.epochs):
+        if config.patience is not None and epoch - 1 - run.best_epoch >= config.patience:
+            break
+        epoch_key = jax.random.fold_in(key, epoch)
+        new = _train_epoch(
+            run.params, run.state, data, epoch_key, loss_fn=loss_fn, config=config, n_steps=n_steps
+        )
+        run = run.after(
+            new,
+            None
+            if validation is None
+            else _mean_loss(
+                new[0], validation, epoch_key, loss_fn=loss_fn, batch_size=config.batch_size
+            ),
+        )
+        if saved is not None:
+            saved.save(len(run.loss), run.arrays, run.numbers)
+        if on_epoch is not None:
+            on_epoch(
+                epoch, run.loss[-1], run.validation_loss[-1] if validation is not None else None
+            )
+    return FitResult(
+        params=run.best,
+        loss=np.array(run.loss),
+        validation_loss=None if validation is None else np.array(run.validation_loss),
+        best_epoch=run.best_epoch,
+        steps=n_steps * len(run.loss),
+    )
+
+
+def print_epoch(epoch: int, loss: float, validation_loss: float | None) -> None:
+    """Print one line on standard output: an ``on_epoch`` for `fit`.
+
+    Example:
+        >>> print_epoch(2, 0.5, None)
+        epoch   3  loss 0.5000
+    """
+    held_out = "" if validation_loss is None else f"  held out {validation_loss:.4f}"
+    print(f"epoch {epoch + 1:3d}  loss {loss:.4f}{held_out}")
+
+
+def _count(data: Any, name: str) -> int:
+    """The number of examples of a pytree of arrays."""
+    counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
+    if len(counts) != 1 or () in counts or (0,) in counts:
+        raise ValueError(
+            f"{name} must hold arrays with one first axis of at least 1 example; got {counts}"
+        )
+    return counts.pop()[0]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where a run stands after an epoch."""
+
+    params: Any
+    state: optax.OptState
+    best: Any
+    best_epoch: int = 0
+    loss: tuple[float, ...] = ()
+    validation_loss: tuple[float, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[Any, optax.OptState, Any]:
+        """What a checkpoint keeps as arrays."""
+        return self.params, self.state, self.best
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What a checkpoint keeps as numbers."""
+        return {name: getattr(self, name) for name in ("best_epoch", "loss", "validation_loss")}
+
+    def restored(self, saved: RunFolder) -> "_Run":
+        """The run as it was saved last, or this one where nothing was saved."""
+        found = saved.restore(self.arrays)
+        if found is None:
+            return self
+        (params, state, best), numbers = found
+        return _Run(
+            params=params,
+            state=state,
+            best=best,
+            best_epoch=numbers["best_epoch"],
+            loss=tuple(numbers["loss"]),
+            validation_loss=tuple(numbers["validation_loss"]),
+        )
+
+    def after(self, new: tuple[Any, optax.OptState, jax.Array], held_out: Any) -> "_Run":
+        """The run one epoch later."""
+        params, state, loss = new
+        epoch = len(self.loss)
+        for name, value in (("loss", loss), ("validation loss", held_out)):
+            if value is not None and not np.isfinite(value):
+                raise FloatingPointError(f"{name} is {float(value)} in epoch {epoch + 1}")
+        history = (
+            self.validation_loss if held_out is None else (*self.validation_loss, float(held_out))
+        )
+        better = held_out is None or epoch == 0 or history[-1] < history[self.best_epoch]
+        return _Run(
+            params=params,
+            state=state,
+            # a copy: the next epoch overwrites its own input
+            best=jax.tree.map(jnp.array, params) if better else self.best,
+            best_epoch=epoch if better else self.best_epoch,
+            loss=(*self.loss, float(loss)),
+            validation_loss=history,
+        )
