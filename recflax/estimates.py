@@ -148,7 +148,7 @@ def mean_over_seeds(values: Any, level: float = 0.95) -> Estimate:
 
     Example:
         >>> print(mean_over_seeds([0.44, 0.46, 0.45]))
-        .450 ± .025
+        .45 ± .02
     """
     array = _finite_vector(values, "values")
     _check_share(level, "level")
@@ -192,7 +192,7 @@ def mean_over_people(
 
     Example:
         >>> print(mean_over_people([0.0, 1.0, 1.0, 0.0], people=[3, 3, 5, 8]))
-        .50 ± .39
+        .5 ± .4
     """
     array = _finite_vector(values, "values")
     _check_share(level, "level")
