@@ -188,6 +188,7 @@ class Recommender(nnx.Module):
         Without candidates N is M, the whole catalogue. Safe inside ``jax.jit``: nothing is checked.
         """
         history, aux = self.encode(batch)
+        mask = jnp.asarray(batch.mask)
         everything = self.item_vectors()  # (M, D)
         shared = batch.candidates is None
         items = everything if shared else everything[batch.candidates - 1]  # (M, D) or (B, N, D)
@@ -198,8 +199,13 @@ class Recommender(nnx.Module):
         keys = keys / self.config.width**0.5
         pair = "ane" if shared else "bane"
         if self.config.cross_attention:
-            queries = jnp.broadcast_to(items, (len(history), *items.shape[-2:]))  # (B, N, D)
-            attended, aux["cross_attention"] = self.cross(queries, history, batch.mask)
+            # mapped over people, so that what all share, the catalogue's queries, is projected once
+            one = jax.vmap(
+                lambda *inputs: self.cross(*(array[None] for array in inputs)),
+                in_axes=(None if shared else 0, 0, 0),
+            )
+            attended, weights = (array[:, 0] for array in one(items, history, mask))
+            aux["cross_attention"] = weights  # (B, H, N, L)
             scores = jnp.einsum(f"bne,{pair}->ban", attended, keys)
         else:
             attended = history[:, -1]  # (B, D)
