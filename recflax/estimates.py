@@ -94,7 +94,7 @@ class Estimate:
 
     @property
     def decimals(self) -> int:
-        """How many decimals say something: up to the first digit of the half-width.
+        """How many decimals say something, which is up to the first digit of the half-width.
 
         A half-width that starts with 1 gets one digit more, since .01 could be .005 or .015.
         """

@@ -185,7 +185,7 @@ class Log:
 
     @property
     def n_categories(self) -> int:
-        """C, the number of categories: the largest one plus 1."""
+        """C, the number of categories, which is the largest one plus 1."""
         return int(self.items["category"].max()) + 1 if len(self.items) else 0
 
 
