@@ -1,0 +1,383 @@
+"""What this book needs beyond Sphinx's own: it runs, it keeps count, and it works offline.
+
+- The cells run where `recflax` can be imported and where nothing chatters on stderr; their cache
+  lies in a folder named after everything that could change what they print.
+- The claims, data notes and costs that the chapters left in their outputs are gathered when a page
+  is read, and told by three directives: ``{claims}``, ``{chapter-cost}`` and ``{build-report}``.
+- MathJax comes from its wheel, and launch buttons from the environment of the build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+LOGGER = logging.getLogger(__name__)
+PREFIX, SUFFIX = "application/vnd.recflax.", "+json"
+
+
+# ------------------------------------------------------------------------- where the cells run
+
+
+def kernel_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What to add to the environment in which cells run.
+
+    JAX warns on stderr where it sees an accelerator for which no plugin is installed; then, and
+    whenever there is no plugin, it is told to use the processor. Who set ``JAX_PLATFORMS`` is
+    obeyed.
+    """
+    path = os.pathsep.join(filter(None, [str(root), environ.get("PYTHONPATH", "")]))
+    added = {"PYTHONPATH": path, "PYTHONHASHSEED": environ.get("PYTHONHASHSEED", "0")}
+    plugin = bool(entry_points(group="jax_plugins")) or importlib.util.find_spec("libtpu")
+    if "JAX_PLATFORMS" not in environ and not plugin:
+        added["JAX_PLATFORMS"] = "cpu"
+    return added
+
+
+def cache_key(root: Path, environ: Mapping[str, str]) -> str:
+    """The name of everything, beside a cell's own text, that can change what the cell prints.
+
+    That is the library, the lock file, the tables that chapters read, the version of Python, and
+    which real data are here.
+    """
+    digest = hashlib.sha256(platform.python_version().encode())
+    files = [*sorted((root / "recflax").rglob("*.py")), root / "requirements.txt"]
+    files += sorted((root / "book" / "tables").glob("*"))
+    for path in files:
+        if path.is_file():
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path, size in _data_files(environ.get("RECFLAX_DATA_DIR", "")):
+        digest.update(f"{path}\0{size}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _data_files(folder: str) -> Iterator[tuple[str, int]]:
+    if folder:
+        base = Path(folder)
+        for path in sorted(base.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(base).as_posix(), path.stat().st_size
+
+
+def set_up_cells(app: Sphinx, config: Config) -> None:
+    """Prepare the cells' environment, and name their cache, before anything is read."""
+    root = Path(app.srcdir)
+    os.environ.update(kernel_environment(root, os.environ))
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    cache = root / "_build" / "cells" / cache_key(root, os.environ)
+    # a changed value of this setting makes Sphinx read every page again
+    config.nb_execution_cache_path = str(cache)
+
+
+# ------------------------------------------------------------------------- what the cells left
+
+
+def records(notebook: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The claims, data notes and resources in the outputs of an executed notebook."""
+    found: dict[str, list[dict[str, Any]]] = {"claim": [], "data": [], "resources": []}
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            for mime, record in output.get("data", {}).items():
+                if mime.startswith(PREFIX):
+                    found[mime.removeprefix(PREFIX).removesuffix(SUFFIX)].append(record)
+    return found
+
+
+def _pages(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
+    if not hasattr(env, "live_pages"):
+        env.live_pages = {}
+    return env.live_pages
+
+
+def _tellers(env: BuildEnvironment) -> set[str]:
+    if not hasattr(env, "live_tellers"):
+        env.live_tellers = set()
+    return env.live_tellers
+
+
+def gather(app: Sphinx, doctree: nodes.document) -> None:
+    """After a page has been read: keep what its cells recorded, and how long they ran."""
+    env = app.env
+    executed = getattr(env, "nb_metadata", {}).get(env.docname, {}).get("exec_data")
+    path = Path(env.mystnb_config.output_folder) / f"{env.docname}.ipynb"
+    if executed is None or not path.is_file():
+        return
+    page = records(json.loads(path.read_text(encoding="utf-8")))
+    _pages(env)[env.docname] = {**page, "seconds": executed["runtime"]}
+
+
+def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Before a page is read again."""
+    _pages(env).pop(docname, None)
+    _tellers(env).discard(docname)
+
+
+def merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: Any) -> None:
+    """After another process has read some pages."""
+    for docname in docnames:
+        if docname in _pages(other):
+            _pages(env)[docname] = _pages(other)[docname]
+        if docname in _tellers(other):
+            _tellers(env).add(docname)
+
+
+def check_names(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """After all pages have been read: a claim's name is unique; who tells of claims is rewritten."""
+    seen: dict[str, str] = {}
+    for docname, page in _pages(env).items():
+        for record in page["claim"]:
+            name = record["name"]
+            if seen.get(name, docname) != docname:
+                text = "claim %r is made in %s and in %s"
+                LOGGER.warning(text, name, seen[name], docname, type="live_book", subtype="claim")
+            seen[name] = docname
+    return sorted(_tellers(env))
+
+
+# ------------------------------------------------------------------------- telling of it
+
+
+class live_table(nodes.General, nodes.Element):  # noqa: N801  (docutils' custom for nodes)
+    """Stands where a directive will tell what the whole build found."""
+
+
+class Teller(SphinxDirective):
+    """``{claims}`` and ``{build-report}``: filled when every page has been read."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a place to be filled."""
+        _tellers(self.env).add(self.env.docname)
+        return [live_table(tells=self.name, **self.options)]
+
+
+class ChapterCost(Teller):
+    """``{chapter-cost}``: this page's time and memory, with the budget that it was given."""
+
+    option_spec = {"budget": directives.positive_int}  # noqa: RUF012  (docutils reads it so)
+
+
+def table(head: Iterable[str], rows: Iterable[list[Any]], classes: tuple[str, ...]) -> nodes.table:
+    """A table of cells that are text or nodes."""
+    head = list(head)
+    group = nodes.tgroup(cols=len(head))
+    group += [nodes.colspec(colwidth=1) for _ in head]
+
+    def row(cells: Iterable[Any]) -> nodes.row:
+        made = nodes.row()
+        for cell in cells:
+            inner = cell if isinstance(cell, nodes.Node) else nodes.Text(str(cell))
+            made += nodes.entry("", nodes.paragraph("", "", inner))
+        return made
+
+    top, body = nodes.thead("", row(head)), nodes.tbody()
+    body += [row(cells) for cells in rows]
+    group += [top, body]
+    return nodes.table("", group, classes=["recflax-table", *classes])
+
+
+def _title(env: BuildEnvironment, docname: str) -> str:
+    return env.titles[docname].astext() if docname in env.titles else docname
+
+
+def _link(app: Sphinx, here: str, docname: str, text: str, anchor: str = "") -> nodes.reference:
+    address = app.builder.get_relative_uri(here, docname) + anchor
+    return nodes.reference("", text, refuri=address, internal=True)
+
+
+def _gigabytes(page: dict[str, Any]) -> str:
+    peak = max((record["peak_memory"] for record in page["resources"]), default=None)
+    return "not recorded" if peak is None else f"{peak / 1e9:.1f} GB"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "not recorded"
+    return f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.1f} min"
+
+
+def tell_cost(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
+    """One line that opens a chapter."""
+    page = _pages(app.env).get(here)
+    if page is None:
+        return []
+    cores = next((record["cores"] for record in page["resources"]), os.cpu_count())
+    devices = sorted({d for record in page["resources"] for d in record["devices"]} - {"cpu"})
+    text = (
+        f"When this page was built, its cells ran in {_seconds(page['seconds'])} "
+        f"with at most {_gigabytes(page)} of memory on {cores} cores"
+        + (f" and {', '.join(devices)}" if devices else "")
+        + "."
+    )
+    return [nodes.paragraph("", text, classes=["recflax-opening"])]
+
+
+def tell_claims(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
+    """Every claim of every page, each page under its title."""
+    told: list[nodes.Node] = []
+    for docname in _order(app.env):
+        rows = [
+            [
+                _link(app, here, docname, record["sentence"], f"#claim-{record['name']}"),
+                record["shown"],
+                _interval(record),
+                record["seeds"] or ("exact" if record["exact"] else "one log"),
+                record["bound"],
+            ]
+            for record in _pages(app.env)[docname]["claim"]
+        ]
+        if rows:
+            told.append(nodes.rubric("", _title(app.env, docname)))
+            head = ("The claim", "Value", "Interval", "Seeds", "Fails unless")
+            told.append(table(head, rows, ("recflax-claims",)))
+    return told or [nodes.paragraph("", "No page of this build makes a claim.")]
+
+
+def _interval(record: dict[str, Any]) -> str:
+    if record["exact"]:
+        return "none: computed, not estimated"
+    found = re.search(r"\[.*\]", record["interval"])
+    return f"{found[0] if found else ''} ({record['level']:.0%}, {record['target']})"
+
+
+def _order(env: BuildEnvironment) -> list[str]:
+    """Pages with records, in the order in which the book is read."""
+    order = {docname: place for place, docname in enumerate(_walk(env, env.config.root_doc))}
+    return sorted(_pages(env), key=lambda docname: (order.get(docname, len(order)), docname))
+
+
+def _walk(env: BuildEnvironment, docname: str) -> Iterator[str]:
+    yield docname
+    for child in env.toctree_includes.get(docname, []):
+        yield from _walk(env, child)
+
+
+def tell_build(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
+    """Machine, versions, data, and the time and memory of every page that runs."""
+    pages = _pages(app.env)
+    kept = [record for page in pages.values() for record in page["resources"]]
+    devices = sorted({device for record in kept for device in record["devices"]}) or ["cpu"]
+    machine = [
+        ["System", f"{platform.system()} on {platform.machine()}"],
+        ["Cores", str(os.cpu_count())],
+        ["Devices of JAX", ", ".join(devices)],
+        ["Python", platform.python_version()],
+    ]
+    versions = {name: v for record in kept for name, v in record["versions"].items()}
+    machine += [[name, versions[name]] for name in versions]
+    costs, total = [], 0.0
+    for docname in _order(app.env):
+        page = pages[docname]
+        total += page["seconds"] or 0.0
+        processor = max((record["processor_seconds"] for record in page["resources"]), default=None)
+        title = _link(app, here, docname, _title(app.env, docname))
+        cells = [_seconds(page["seconds"]), _seconds(processor), _gigabytes(page)]
+        costs.append([title, *cells, len(page["claim"])])
+    costs.append(["All pages", _seconds(total), "", "", sum(len(p["claim"]) for p in pages.values())])
+    data = {note["name"]: note["present"] for page in pages.values() for note in page["data"]}
+    told: list[nodes.Node] = [
+        nodes.rubric("", "Time and memory"),
+        table(("Page", "Time", "Processor time", "Peak memory", "Claims"), costs, ()),
+        nodes.rubric("", "Machine and versions"),
+        table(("What", "Which"), machine, ()),
+    ]
+    if data:
+        rows = [[name, "read" if here_ else "not here"] for name, here_ in sorted(data.items())]
+        told += [nodes.rubric("", "Real data"), table(("Data", "In this build"), rows, ())]
+    return told
+
+
+TELLS = {"claims": tell_claims, "build-report": tell_build, "chapter-cost": tell_cost}
+
+
+def tell(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Fill the places that directives left."""
+    for node in list(doctree.findall(live_table)):
+        node.replace_self(TELLS[node["tells"]](app, docname, node))
+
+
+# ------------------------------------------------------------------------- offline, and launched
+
+
+def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
+    """One script from the wheel: with SVG output MathJax asks for no fonts."""
+    if failure is not None or app.builder.format != "html":
+        return
+    found = importlib.util.find_spec("sphinx-mathjax-offline")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("sphinx-mathjax-offline is not installed (requirements.txt)")
+    source = Path(found.origin).parent / "static" / "mathjax" / "tex-svg.js"
+    target = Path(app.outdir) / "_static" / "mathjax" / "tex-svg.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def launch(app: Sphinx, config: Config) -> None:
+    """Lead the launch buttons to the repository that builds this, or leave them out."""
+    repository, branch = _repository(os.environ)
+    options = config.html_theme_options
+    options["repository_url"] = repository
+    options["repository_branch"] = branch
+    options["use_repository_button"] = bool(repository)
+    if repository:
+        options["launch_buttons"] = {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        }
+    else:
+        options["launch_buttons"] = {}
+
+
+def _repository(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Address and branch, from our own variables or from those of GitHub Actions."""
+    address = environ.get("RECFLAX_REPOSITORY", "")
+    if not address and environ.get("GITHUB_REPOSITORY"):
+        server = environ.get("GITHUB_SERVER_URL", "https://github.com")
+        address = f"{server}/{environ['GITHUB_REPOSITORY']}"
+    branch = environ.get("RECFLAX_BRANCH") or environ.get("GITHUB_REF_NAME") or "main"
+    return address, branch
+
+
+def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Drop the roles that a bibliography carries and that readers' aids do not understand."""
+    if "body" in context:
+        body = context["body"].replace(' role="doc-biblioentry"', "")
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Tell Sphinx."""
+    app.add_node(live_table)
+    app.add_directive("claims", Teller)
+    app.add_directive("build-report", Teller)
+    app.add_directive("chapter-cost", ChapterCost)
+    app.connect("config-inited", set_up_cells)
+    app.connect("config-inited", launch)
+    app.connect("doctree-read", gather)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.connect("env-updated", check_names)
+    app.connect("doctree-resolved", tell)
+    app.connect("html-page-context", mend_page)
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
