@@ -1,19 +1,56 @@
+# Everything but `make lock`, `make test-pages` and `make bench` needs Python 3.11 to 3.13 and
+# nothing else. Where there is no make: README.md, "Without make".
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+PAGES := .venv-pages
+SUPPORTED := import sys; v = sys.version_info[:2]; \
+  sys.exit(None if (3, 11) <= v <= (3, 13) else \
+  "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: test lint clean
+.PHONY: book serve notebooks lessons test lint test-pages bench lock clean
 
-$(STAMP): requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
-	touch $(STAMP)
+book: $(STAMP)
+	$(RUN) tools/build.py
+
+serve:
+	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }
+	@echo "The book is at http://127.0.0.1:8000 (stop with Ctrl+C)"
+	@$(PYTHON) -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+notebooks: $(STAMP)
+	$(RUN) tools/notebooks.py --execute
+
+lessons: $(STAMP)
+	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) tools/make_lessons.py
 
 test: $(STAMP)
-	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(VENV)/bin/python -m pytest
+	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest
 
 lint: $(STAMP)
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy recflax
+	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+
+test-pages: $(PAGES)/.ready
+	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini
+
+bench:
+	$(PYTHON) benchmarks/run.py
+
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
+	  --all-extras --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) _build
+	rm -rf $(VENV) $(PAGES) _build
+
+$(STAMP): requirements.txt
+	@$(PYTHON) -c '$(SUPPORTED)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $(STAMP)
+
+$(PAGES)/.ready: tests/pages/requirements.txt
+	$(PYTHON) -m venv $(PAGES)
+	$(PAGES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/pages/requirements.txt
+	@touch $@

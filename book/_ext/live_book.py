@@ -42,10 +42,19 @@ def kernel_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]
 
     JAX warns on stderr where it sees an accelerator for which no plugin is installed; then, and
     whenever there is no plugin, it is told to use the processor. Who set ``JAX_PLATFORMS`` is
-    obeyed.
+    obeyed. The kernel gets a profile of its own: the user's start-up files are left out, and so is
+    its remark that it talks to this very machine without encryption.
     """
-    path = os.pathsep.join(filter(None, [str(root), environ.get("PYTHONPATH", "")]))
-    added = {"PYTHONPATH": path, "PYTHONHASHSEED": environ.get("PYTHONHASHSEED", "0")}
+    paths = [str(root), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
+    profile = root / "_build" / "ipython"
+    added = {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONHASHSEED": environ.get("PYTHONHASHSEED", "0"),
+        "IPYTHONDIR": str(profile),
+    }
+    settings = profile / "profile_default" / "ipython_kernel_config.py"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("c.IPKernelApp.log_level = 40  # errors only\n", encoding="utf-8")
     plugin = bool(entry_points(group="jax_plugins")) or importlib.util.find_spec("libtpu")
     if "JAX_PLATFORMS" not in environ and not plugin:
         added["JAX_PLATFORMS"] = "cpu"
@@ -292,7 +301,9 @@ def tell_build(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
         title = _link(app, here, docname, _title(app.env, docname))
         cells = [_seconds(page["seconds"]), _seconds(processor), _gigabytes(page)]
         costs.append([title, *cells, len(page["claim"])])
-    costs.append(["All pages", _seconds(total), "", "", sum(len(p["claim"]) for p in pages.values())])
+    costs.append(
+        ["All pages", _seconds(total), "", "", sum(len(p["claim"]) for p in pages.values())]
+    )
     data = {note["name"]: note["present"] for page in pages.values() for note in page["data"]}
     told: list[nodes.Node] = [
         nodes.rubric("", "Time and memory"),
@@ -362,7 +373,17 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tr
     """Drop the roles that a bibliography carries and that readers' aids do not understand."""
     if "body" in context:
         body = context["body"].replace(' role="doc-biblioentry"', "")
-        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = body.replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
+
+
+def plain_property(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Napoleon reads "The catalogue: one row an item" as a type; below an empty line it does not."""
+    if what == "property":
+        lines.insert(0, "")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -380,4 +401,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", tell)
     app.connect("html-page-context", mend_page)
     app.connect("build-finished", copy_mathjax)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
+    app.connect("autodoc-process-docstring", plain_property, priority=400)  # before napoleon
+    return {
+        "version": "1",
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+        "env_version": 1,
+    }

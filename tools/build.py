@@ -1,0 +1,69 @@
+"""Build the book: ``python tools/build.py``, in the environment of ``requirements.txt``.
+
+    python tools/build.py                          the whole book, where a warning is an error
+    python tools/build.py --fresh                  the same, with every cell run again
+    python tools/build.py --page 01_background     one page alone, for a look while writing
+
+Cells that have not changed, with the library and the data unchanged too, keep their outputs.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "_build"
+STRICT = ["-n", "-W", "--keep-going"]
+
+
+def jupyter_book(*arguments: str) -> int:
+    """Run ``jupyter-book build`` in this Python; returns the exit status."""
+    program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "build", str(ROOT), *arguments]
+    # the same text in every build, also where the terminal speaks no UTF-8
+    return subprocess.run(command, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
+
+
+def whole_book(fresh: bool) -> int:
+    if fresh:
+        shutil.rmtree(BUILD, ignore_errors=True)
+    status = jupyter_book(*STRICT)
+    if status:
+        # Sphinx warns about a page when it reads it, and would be silent the next time
+        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+        shutil.rmtree(BUILD / "html" / ".doctrees", ignore_errors=True)
+        print("The book was not built cleanly: see the warnings above.", file=sys.stderr)
+        return status
+    print(f"\nThe book is built. Open\n\n    {(BUILD / 'html' / 'index.html').as_uri()}\n")
+    return 0
+
+
+def one_page(name: str) -> int:
+    """A page by itself: links to other pages stay open, and a warning is only a warning."""
+    name = Path(name).stem
+    if not (ROOT / "book" / f"{name}.md").is_file():
+        print(f"there is no book/{name}.md", file=sys.stderr)
+        return 2
+    folder = BUILD / "pages" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_toc.yml").write_text(f"format: jb-book\nroot: book/{name}\n", encoding="utf-8")
+    status = jupyter_book("--toc", str(folder / "_toc.yml"), "--path-output", str(folder))
+    if status == 0:
+        page = folder / "_build" / "html" / "book" / f"{name}.html"
+        print(f"\nThe page is built. Open\n\n    {page.as_uri()}\n")
+    return status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fresh", action="store_true", help="run every cell again")
+    parser.add_argument("--page", help="build this page of book/ alone")
+    given = parser.parse_args(arguments)
+    return one_page(given.page) if given.page else whole_book(given.fresh)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
