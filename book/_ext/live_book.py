@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -18,10 +17,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from cell_environment import cache_key, kernel_environment
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -35,56 +34,6 @@ PREFIX, SUFFIX = "application/vnd.recflax.", "+json"
 
 
 # ------------------------------------------------------------------------- where the cells run
-
-
-def kernel_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """What to add to the environment in which cells run.
-
-    JAX warns on stderr where it sees an accelerator for which no plugin is installed; then, and
-    whenever there is no plugin, it is told to use the processor. Who set ``JAX_PLATFORMS`` is
-    obeyed. The kernel gets a profile of its own: the user's start-up files are left out, and so is
-    its remark that it talks to this very machine without encryption.
-    """
-    paths = [str(root), *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
-    profile = root / "_build" / "ipython"
-    added = {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "PYTHONHASHSEED": environ.get("PYTHONHASHSEED", "0"),
-        "IPYTHONDIR": str(profile),
-    }
-    settings = profile / "profile_default" / "ipython_kernel_config.py"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text("c.IPKernelApp.log_level = 40  # errors only\n", encoding="utf-8")
-    plugin = bool(entry_points(group="jax_plugins")) or importlib.util.find_spec("libtpu")
-    if "JAX_PLATFORMS" not in environ and not plugin:
-        added["JAX_PLATFORMS"] = "cpu"
-    return added
-
-
-def cache_key(root: Path, environ: Mapping[str, str]) -> str:
-    """The name of everything, beside a cell's own text, that can change what the cell prints.
-
-    That is the library, the lock file, the tables that chapters read, the version of Python, and
-    which real data are here.
-    """
-    digest = hashlib.sha256(platform.python_version().encode())
-    files = [*sorted((root / "recflax").rglob("*.py")), root / "requirements.txt"]
-    files += sorted((root / "book" / "tables").glob("*"))
-    for path in files:
-        if path.is_file():
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for path, size in _data_files(environ.get("RECFLAX_DATA_DIR", "")):
-        digest.update(f"{path}\0{size}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _data_files(folder: str) -> Iterator[tuple[str, int]]:
-    if folder:
-        base = Path(folder)
-        for path in sorted(base.rglob("*")):
-            if path.is_file():
-                yield path.relative_to(base).as_posix(), path.stat().st_size
 
 
 def set_up_cells(app: Sphinx, config: Config) -> None:
@@ -112,13 +61,15 @@ def records(notebook: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _pages(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
+def _pages(env: Any) -> dict[str, dict[str, Any]]:
+    """By page: its records and its running time. Kept with Sphinx's environment."""
     if not hasattr(env, "live_pages"):
         env.live_pages = {}
     return env.live_pages
 
 
-def _tellers(env: BuildEnvironment) -> set[str]:
+def _tellers(env: Any) -> set[str]:
+    """The pages that tell what other pages recorded."""
     if not hasattr(env, "live_tellers"):
         env.live_tellers = set()
     return env.live_tellers
@@ -126,7 +77,7 @@ def _tellers(env: BuildEnvironment) -> set[str]:
 
 def gather(app: Sphinx, doctree: nodes.document) -> None:
     """After a page has been read: keep what its cells recorded, and how long they ran."""
-    env = app.env
+    env: Any = app.env
     executed = getattr(env, "nb_metadata", {}).get(env.docname, {}).get("exec_data")
     path = Path(env.mystnb_config.output_folder) / f"{env.docname}.ipynb"
     if executed is None or not path.is_file():
@@ -151,7 +102,7 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: Any) -
 
 
 def check_names(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """After all pages have been read: a claim's name is unique; who tells of claims is rewritten."""
+    """When all pages are read: a claim's name is unique, and who tells of claims is rewritten."""
     seen: dict[str, str] = {}
     for docname, page in _pages(env).items():
         for record in page["claim"]:
@@ -381,9 +332,12 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tr
 def plain_property(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Napoleon reads "The catalogue: one row an item" as a type; below an empty line it does not."""
-    if what == "property":
-        lines.insert(0, "")
+    """Undo what napoleon makes of "The items: one row each": it reads a type before the colon.
+
+    A property's type is in its signature here, so what stands before a colon is always prose.
+    """
+    if what == "property" and len(lines) > 1 and lines[-1].startswith(":type: "):
+        lines[0] = f"{lines.pop().removeprefix(':type: ')}: {lines[0]}"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -401,7 +355,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", tell)
     app.connect("html-page-context", mend_page)
     app.connect("build-finished", copy_mathjax)
-    app.connect("autodoc-process-docstring", plain_property, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", plain_property, priority=600)  # after napoleon
     return {
         "version": "1",
         "parallel_read_safe": True,
