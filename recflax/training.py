@@ -4,6 +4,7 @@
 (any pytree of arrays whose first axis counts examples), and it gives parameters back.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,6 +34,7 @@ class TrainConfig:
         patience: stop after so many epochs without a better validation loss; None never stops.
 
     Raises:
+        TypeError: a number of epochs, examples or steps is not an integer.
         ValueError: a value is out of range.
 
     Example:
@@ -53,10 +55,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        for name in ("epochs", "batch_size", "warmup_steps", "patience"):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole and not (name == "patience" and value is None):
+                raise TypeError(f"{name} must be an integer; got {value!r}")
         least = {"epochs": 1, "batch_size": 1, "warmup_steps": 0, "weight_decay": 0}
         for name, low in (least | {"patience": 1}).items():
             value = getattr(self, name)
-            if value is not None and value < low:
+            if value is not None and not low <= value < float("inf"):  # NaN is neither
                 raise ValueError(f"{name} must be at least {low}; got {value}")
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
@@ -123,8 +130,11 @@ def _train_epoch(
     loss_fn: Loss,
     config: TrainConfig,
     n_steps: int,
-) -> tuple[Any, optax.OptState, jax.Array]:
-    """One epoch: shuffle, then a scan over batches that are gathered inside."""
+) -> tuple[Any, optax.OptState, jax.Array, jax.Array]:
+    """One epoch: shuffle, then a scan over batches that are gathered inside.
+
+    The last of the four results says whether all parameters are finite at the end.
+    """
     optimiser = make_optimiser(config, n_steps * config.epochs)
     examples = len(jax.tree.leaves(data)[0])
     shuffle_key, loss_key = jax.random.split(key)
@@ -144,7 +154,8 @@ def _train_epoch(
 
     keys = jax.random.split(loss_key, n_steps)
     (params, state), losses = jax.lax.scan(step, (params, state), (order, keys))
-    return params, state, losses.mean()
+    sound = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
+    return params, state, losses.mean(), sound
 
 
 @partial(jax.jit, static_argnames=("loss_fn", "batch_size"))
@@ -195,8 +206,8 @@ def fit(
 
     Raises:
         ValueError: no examples, arrays of unequal first axis, ``patience`` without validation, or
-            a checkpoint that another configuration or other parameters made.
-        FloatingPointError: the loss is not finite; names the epoch.
+            a checkpoint that another configuration, key, data or other parameters made.
+        FloatingPointError: the loss or a parameter is not finite; names the epoch.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -218,8 +229,11 @@ def fit(
     params = jax.tree.map(jnp.array, params)  # a copy: the epoch may overwrite its input
     state = make_optimiser(config, n_steps * config.epochs).init(params)
     run = _Run(params=params, state=state, best=params)
-    saved = None if checkpoint_dir is None else RunFolder(checkpoint_dir, asdict(config))
-    if saved is not None:
+    saved = None
+    if checkpoint_dir is not None:
+        made_by = {"key": jax.random.key_data(key), "data": data, "validation": validation}
+        digests = {name: _digest(tree) for name, tree in made_by.items()}
+        saved = RunFolder(checkpoint_dir, asdict(config) | digests)
         run = run.restored(saved)
     for epoch in range(len(run.loss), config.epochs):
         if config.patience is not None and epoch - 1 - run.best_epoch >= config.patience:
@@ -272,6 +286,16 @@ def _count(data: Any, name: str) -> int:
     return counts.pop()[0]
 
 
+def _digest(tree: Any) -> str:
+    """A fingerprint of the arrays of a pytree, by which a checkpoint knows its own run again."""
+    leaves, form = jax.tree.flatten(tree)
+    found = hashlib.sha256(str(form).encode())
+    for leaf in map(np.asarray, leaves):
+        found.update(f"{leaf.dtype}{leaf.shape}".encode())
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
+
+
 @dataclass(frozen=True)
 class _Run:
     """Where a run stands after an epoch."""
@@ -308,13 +332,15 @@ class _Run:
             validation_loss=tuple(numbers["validation_loss"]),
         )
 
-    def after(self, new: tuple[Any, optax.OptState, jax.Array], held_out: Any) -> "_Run":
+    def after(self, new: tuple[Any, optax.OptState, jax.Array, jax.Array], held_out: Any) -> "_Run":
         """The run one epoch later."""
-        params, state, loss = new
+        params, state, loss, sound = new
         epoch = len(self.loss)
         for name, value in (("loss", loss), ("validation loss", held_out)):
             if value is not None and not np.isfinite(value):
                 raise FloatingPointError(f"{name} is {float(value)} in epoch {epoch + 1}")
+        if not sound:  # the last step can break them when every loss before it was finite
+            raise FloatingPointError(f"a parameter is not finite after epoch {epoch + 1}")
         history = (
             self.validation_loss if held_out is None else (*self.validation_loss, float(held_out))
         )

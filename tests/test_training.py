@@ -213,6 +213,32 @@ def test_a_loss_that_is_not_finite_names_its_epoch() -> None:
         fit(jnp.zeros(()), breaks, jnp.zeros(11), config, key=KEY)
 
 
+def test_a_gradient_that_breaks_in_the_last_step_is_no_result() -> None:
+    # the loss is 0 and finite, its slope at 0 is not, and no later step is there to show it
+    def cusp(params, batch, key):
+        return jnp.sqrt(params * 0.0)
+
+    config = TrainConfig(epochs=1, batch_size=11, warmup_steps=0, schedule="constant")
+    with pytest.raises(FloatingPointError, match="a parameter is not finite after epoch 1"):
+        fit(jnp.ones(()), cusp, jnp.zeros(11), config, key=KEY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": jax.random.key(4)},
+        {"data": regression(2)},
+        {"data": regression(0, 29)},
+        {"validation": regression(1)},
+    ],
+)
+def test_a_checkpoint_of_another_key_or_other_data_is_refused(tmp_path: Path, change) -> None:
+    arguments = {"data": regression(), "key": KEY, "checkpoint_dir": tmp_path}
+    fit(START, squares, config=CONFIG, **arguments)
+    with pytest.raises(ValueError, match="another configuration"):
+        fit(START, squares, config=CONFIG, **(arguments | change))
+
+
 def test_the_learning_rate_rises_and_falls_as_said() -> None:
     def moves(config: TrainConfig, steps: int) -> list[float]:
         optimiser = make_optimiser(config, steps)
@@ -247,11 +273,20 @@ def test_clipping_scales_a_large_gradient_down() -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be positive and finite; got nan"),
         ({"clip_norm": float("inf")}, "clip_norm must be positive and finite; got inf"),
         ({"patience": 0}, "patience must be at least 1; got 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be at least 0; got nan"),
         ({"schedule": "linear"}, "schedule must be 'cosine' or 'constant'; got 'linear'"),
     ],
 )
 def test_the_config_refuses(change: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
+        TrainConfig(**change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 2.5}, {"batch_size": True}, {"warmup_steps": None}, {"patience": 1.0}]
+)
+def test_the_config_wants_whole_numbers(change: dict) -> None:
+    with pytest.raises(TypeError, match=f"{next(iter(change))} must be an integer; got"):
         TrainConfig(**change)
 
 
