@@ -30,6 +30,7 @@ CLAIM = "application/vnd.recflax.claim+json"
 DATA = "application/vnd.recflax.data+json"
 RESOURCES = "application/vnd.recflax.resources+json"
 
+_RECORD = "application/papermill.record/"
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy", "pandas", "scikit-learn")
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _made: dict[str, str] = {}  # what this process has claimed: name -> sentence
@@ -52,8 +53,9 @@ def claim(
     """State a sentence that is true only while a number respects its bound.
 
     Args:
-        name: Unique within the book: small letters, digits, and hyphens, underscores or dots between. The same name
-            with the same sentence may be claimed again, as when a cell is run twice.
+        name: Unique within the book: small letters and digits, with hyphens, underscores or dots
+            between. The same name with the same sentence may be claimed again, as when a cell is
+            run twice.
         sentence: What is claimed, readable without the chapter.
         estimate: An `Estimate`, whose interval must respect the bounds; or a number or a
             truth value that is computed exactly.
@@ -87,7 +89,7 @@ is not at least 0.32
             raise ValueError(f"{name}: an exact number has no interval; got {estimate!r}")
         value, lower, upper = estimate.value, estimate.lower, estimate.upper
         shown, interval = format(estimate), estimate.with_interval(max(estimate.decimals, 3))
-    elif isinstance(estimate, numbers.Real) or type(estimate).__name__ in ("bool", "bool_"):
+    elif isinstance(estimate, numbers.Real) or _is_truth(estimate):
         value = lower = upper = float(estimate)
         shown = interval = str(bool(estimate)) if _is_truth(estimate) else f"{value:.6g}"
     else:
@@ -182,6 +184,45 @@ def resources() -> None:
     _emit(RESOURCES, record, line, plain)
 
 
+def glue(**values: Estimate | float | str) -> None:
+    """Hand numbers of this cell to the prose: the text then says what was computed.
+
+    A number, say ``lift=0.314``, is called into the text as ``{glue:text}`lift:.2f```. In the book
+    the cell is hidden; in a notebook it shows each name with its value.
+
+    Args:
+        values: Numbers, texts, or an `Estimate`, which is given as value and half-width.
+
+    Raises:
+        TypeError: A value is none of these.
+
+    Example:
+        >>> glue(lift=0.314, shop="lamps")
+        lift = 0.314, shop = 'lamps'
+    """
+    plain = {}
+    for name, value in values.items():
+        if isinstance(value, numbers.Integral):
+            plain[name] = repr(int(value))
+        elif isinstance(value, numbers.Real):
+            plain[name] = repr(float(value))
+        elif isinstance(value, Estimate | str):
+            plain[name] = repr(str(value))
+        else:
+            raise TypeError(
+                f"{name} must be a number, text or Estimate, not {type(value).__name__}"
+            )
+    line = ", ".join(f"{name} = {text}" for name, text in plain.items())
+    if _notebook() is not None:
+        from IPython.display import display
+
+        for name, text in plain.items():
+            # the form in which myst-nb, and scrapbook before it, look for a value by name
+            record = {"scrapbook": {"name": name, "mime_prefix": _RECORD}}
+            display({f"{_RECORD}text/plain": text}, raw=True, metadata=record)
+    print(line)
+
+
 def peak_memory() -> int:
     """Return the most memory, in bytes, that this process has held at once.
 
@@ -244,10 +285,15 @@ def _devices() -> list[str]:
     return sorted({device.device_kind for device in sys.modules["jax"].devices()})
 
 
+def _notebook() -> Any:
+    """The shell of the notebook that this runs in, or None."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell if hasattr(shell, "kernel") else None
+
+
 def _emit(mime: str, record: dict[str, Any], line: str, plain: str) -> None:
     """Show a line, with its record beside it, in a notebook; print it elsewhere."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is None or not hasattr(shell, "kernel"):
+    if _notebook() is None:
         print(plain)
         return
     from IPython.display import display

@@ -61,7 +61,7 @@ def dots_with_intervals(
     rows = list(dict.fromkeys(row for group in groups.values() for row in group))
     ax = new_axes(ax, (FULL[0], max(1.4, 0.9 + 0.27 * len(rows) * (1 + 0.35 * len(groups)))))
 
-    spread = 0.28 * np.linspace(-1, 1, len(groups)) if len(groups) > 1 else [0.0]
+    spread = 0.22 * np.linspace(-1, 1, len(groups)) if len(groups) > 1 else [0.0]
     for (name, group), colour, marker, shift in zip(
         groups.items(), SERIES, MARKERS, spread, strict=False
     ):
@@ -128,18 +128,20 @@ def waterfall(
     for place, (change, lower, upper) in enumerate(changes, start=1):
         colour = VERMILION if change < 0 else BLUE
         ax.barh(place, change, left=level, color=colour, height=0.62, alpha=0.9)
-        ax.plot([level, level], [place - 1.31, place + 0.31], color=MUTED, linewidth=1)
+        ax.plot(
+            [level, level], [place - 1.31, place + 0.31], color=MUTED, linewidth=1, linestyle="-"
+        )
         if upper > lower:
             ax.hlines(place, level + lower, level + upper, color=INK, linewidth=1.6)
         right = max(level, level + max(change, upper if math.isfinite(upper) else change))
         _write(ax, right, place, _signed(change, decimals, plus="+"))
         level += change
     last = len(labels) - 1
-    ax.plot([level, level], [last - 1.31, last + 0.31], color=MUTED, linewidth=1)
+    ax.plot([level, level], [last - 1.31, last + 0.31], color=MUTED, linewidth=1, linestyle="-")
     ax.barh(last, level, color=GREEN, height=0.62)
     _write(ax, max(level, 0), last, _signed(level, decimals, plus=""))
 
-    ax.axvline(0, color=MUTED, linewidth=1)
+    ax.axvline(0, color=MUTED, linewidth=1, linestyle="-")
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(last + 0.6, -0.6)
     ax.tick_params(axis="y", length=0)
