@@ -127,13 +127,18 @@ class Teller(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Leave a place to be filled."""
         _tellers(self.env).add(self.env.docname)
-        return [live_table(tells=self.name, **self.options)]
+        return [live_table(tells=self.name)]
 
 
 class ChapterCost(Teller):
-    """``{chapter-cost}``: this page's time and memory, with the budget that it was given."""
+    """``{chapter-cost}``: this page's time and memory; ``:budget:`` is its limit in seconds."""
 
     option_spec = {"budget": directives.positive_int}  # noqa: RUF012  (docutils reads it so)
+
+    def run(self) -> list[nodes.Node]:
+        """Keep the budget with the page, and leave a place to be filled."""
+        self.env.metadata[self.env.docname]["budget"] = self.options.get("budget")
+        return super().run()
 
 
 def table(head: Iterable[str], rows: Iterable[list[Any]], classes: tuple[str, ...]) -> nodes.table:
@@ -258,7 +263,7 @@ def tell_build(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
     data = {note["name"]: note["present"] for page in pages.values() for note in page["data"]}
     told: list[nodes.Node] = [
         nodes.rubric("", "Time and memory"),
-        table(("Page", "Time", "Processor time", "Peak memory", "Claims"), costs, ()),
+        table(("Page", "Time", "Budget", "Processor time", "Peak memory", "Claims"), costs, ()),
         nodes.rubric("", "Machine and versions"),
         table(("What", "Which"), machine, ()),
     ]
@@ -329,15 +334,20 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tr
         )
 
 
-def plain_property(
+def plain_summary(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Undo what napoleon makes of "The items: one row each": it reads a type before the colon.
 
-    A property's type is in its signature here, so what stands before a colon is always prose.
+    Types are in signatures here, so what stands before the colon of a property is always prose.
     """
-    if what == "property" and len(lines) > 1 and lines[-1].startswith(":type: "):
+    if (
+        what in ("property", "attribute", "data")
+        and len(lines) > 1
+        and lines[-1].startswith(":type: ")
+    ):
         lines[0] = f"{lines.pop().removeprefix(':type: ')}: {lines[0]}"
+        lines.append("")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -355,7 +365,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", tell)
     app.connect("html-page-context", mend_page)
     app.connect("build-finished", copy_mathjax)
-    app.connect("autodoc-process-docstring", plain_property, priority=600)  # after napoleon
+    app.connect("autodoc-process-docstring", plain_summary, priority=600)  # after napoleon
     return {
         "version": "1",
         "parallel_read_safe": True,
