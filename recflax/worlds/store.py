@@ -9,6 +9,7 @@ What is logged and what never is: `StoreLog` has no taste, no intent, no campaig
 The exact answers are methods of `Store`, computed in `recflax.worlds.store_truth`.
 """
 
+import numbers
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -20,6 +21,8 @@ from recflax.worlds.store_text import CATEGORY_NAMES, describe_items
 from recflax.worlds.store_truth import Truth
 
 STREAMS = ("items", "people", "log", "heldout", "slice")
+HELDOUT = 1000
+"""Number of the first held-out visit: they come after all others."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class StoreConfig:
         no_overlap: never retrieve the less popular half of the products.
 
     Raises:
+        TypeError: a value of the wrong kind: counts are integers, switches bools.
         ValueError: a value is out of range.
 
     Example:
@@ -98,9 +102,7 @@ class StoreConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not np.isfinite(value):
-                raise ValueError(f"{field.name} must be finite; got {value}")
+            _check_kind(field.name, getattr(self, field.name), type(field.default))
         for name, low in {"n_people": 1, "n_categories": 2, "length": 5}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}; got {getattr(self, name)}")
@@ -108,9 +110,10 @@ class StoreConfig:
             raise ValueError(
                 f"n_categories must be at most {len(CATEGORY_NAMES)}; got {self.n_categories}"
             )
-        if self.n_items < self.n_categories:
+        if self.n_items <= self.n_categories:
             raise ValueError(
-                f"n_items must be at least n_categories, {self.n_categories}; got {self.n_items}"
+                f"n_items must be above n_categories, {self.n_categories}, or all products are "
+                f"equally popular; got {self.n_items}"
             )
         for name in ("stay", "pz", "camp", "eps", "rand"):
             if not 0 <= getattr(self, name) <= 1:
@@ -120,6 +123,19 @@ class StoreConfig:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.l_min == 0:
             raise ValueError("l_min must be above 0, so that showing a product never hurts; got 0")
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    """Raise unless a value is of the kind of its default: an integer, a finite number, a bool."""
+    fits = {
+        int: isinstance(value, numbers.Integral) and not isinstance(value, bool),
+        float: isinstance(value, numbers.Real) and not isinstance(value, bool),
+        bool: isinstance(value, bool | np.bool_),
+    }
+    if not fits[kind]:
+        raise TypeError(f"{name} must be of type {kind.__name__}; got {value!r}")
+    if not np.isfinite(value):  # type: ignore[call-overload]
+        raise ValueError(f"{name} must be finite; got {value}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,14 +171,16 @@ class Store(Truth):
         """Draw visits of every person, and what was shown and bought at them.
 
         Args:
-            visits: visits a person, at least 1.
+            visits: visits a person, 1 to 1000.
             stream: ``"log"`` to learn from, ``"heldout"`` for later visits of the same people, or
                 ``"slice"`` for a randomised slice. Each is a random stream of its own, so one does
                 not change when another is drawn.
             rand: share of visits that are filled at random; None is the config's, and 1 for the
-                slice.
+                slice. The truths ``see``, ``see_exposed`` and ``logging_policy`` are those of a log
+                with the config's share.
 
         Raises:
+            TypeError: visits is no integer.
             ValueError: an unknown stream, or a number out of range.
 
         Example:
@@ -177,9 +195,10 @@ class Store(Truth):
             rand = 1.0 if stream == "slice" else self.config.rand
         if not 0 <= rand <= 1:
             raise ValueError(f"rand must be from 0 to 1; got {rand}")
-        if visits < 1:
-            raise ValueError(f"visits must be at least 1; got {visits}")
-        first = 0 if stream != "heldout" else 1000  # held-out visits come later
+        _check_kind("visits", visits, int)
+        if not 1 <= visits <= HELDOUT:
+            raise ValueError(f"visits must be from 1 to {HELDOUT}; got {visits}")
+        first = HELDOUT if stream == "heldout" else 0
         return draw_log(self, _stream(self.seed, stream), visits, rand, first)
 
 
@@ -196,11 +215,18 @@ def build_store(config: StoreConfig, seed: int) -> Store:
         config: the equations.
         seed: at least 0; the same seed gives the same store.
 
+    Raises:
+        TypeError: seed is no integer.
+        ValueError: seed is negative.
+
     Example:
         >>> one, two = (build_store(StoreConfig(n_people=5), seed=3) for _ in range(2))
         >>> bool((one.history == two.history).all())
         True
     """
+    _check_kind("seed", seed, int)
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0; got {seed}")
     rng = _stream(seed, "items")
     items, categories = config.n_items, config.n_categories
     category = np.arange(items) % categories

@@ -25,7 +25,7 @@ MOTIFS = (
     "garden",
 )  # fmt: skip
 POPULARITY = ("rare find", "steady favourite", "bestseller")
-PRICE = ("small budget", "middle price", "luxury")
+PRICE = ("for a small budget", "at a middle price", "at the price of a luxury")
 
 
 def describe_items(category: np.ndarray, popularity: np.ndarray, price: np.ndarray) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def describe_items(category: np.ndarray, popularity: np.ndarray, price: np.ndarr
         for c, m, k, e in zip(colour, motif, category, edition, strict=True)
     ]
     texts = [
-        f"{name}. A {POPULARITY[p]} for a {PRICE[q]}."
+        f"{name}. A {POPULARITY[p]} {PRICE[q]}."
         for name, p, q in zip(names, _thirds(popularity), _thirds(price), strict=True)
     ]
     return pd.DataFrame(

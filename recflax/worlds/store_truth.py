@@ -141,7 +141,8 @@ class Truth:
             + config.g_e * z * self.campaign
         )
         kept = self.retrieved()
-        chance = np.where(kept, np.exp(score - score.max(axis=1, keepdims=True)), 0)
+        score = np.where(kept, score, -np.inf)
+        chance = np.exp(score - score.max(axis=1, keepdims=True))
         chance /= chance.sum(axis=1, keepdims=True)
         return (1 - config.eps) * chance + config.eps * kept / kept.sum()
 

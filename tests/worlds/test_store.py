@@ -308,7 +308,7 @@ def test_a_catalogue_of_ten_thousand_has_names_of_its_own() -> None:
         ({"n_people": 0}, "n_people must be at least 1; got 0"),
         ({"length": 4}, "length must be at least 5; got 4"),
         ({"n_categories": 9}, "n_categories must be at most 8; got 9"),
-        ({"n_items": 3}, "n_items must be at least n_categories, 5; got 3"),
+        ({"n_items": 5}, "n_items must be above n_categories, 5, .* got 5"),
         ({"eps": -0.1}, "eps must be from 0 to 1; got -0.1"),
         ({"pz": float("nan")}, "pz must be finite; got nan"),
         ({"l_min": 0.0}, "l_min must be above 0"),
@@ -317,6 +317,20 @@ def test_a_catalogue_of_ten_thousand_has_names_of_its_own() -> None:
 )
 def test_the_config_refuses(change: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
+        replace(SMALL, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"n_people": 2.5}, "n_people must be of type int; got 2.5"),
+        ({"n_items": True}, "n_items must be of type int; got True"),
+        ({"sharp": "1"}, "sharp must be of type float; got '1'"),
+        ({"hidden": 1}, "hidden must be of type bool; got 1"),
+    ],
+)
+def test_the_config_refuses_a_value_of_another_kind(change: dict, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
         replace(SMALL, **change)
 
 
@@ -337,12 +351,20 @@ def test_the_door_says_what_came_and_what_was_expected(store: Store) -> None:
     with pytest.raises(ValueError, match="t must be 0 or 1; got 2"):
         store.mu(2, 0)
     for arguments, words in (
-        ({"visits": 0}, "visits must be at least 1; got 0"),
+        ({"visits": 0}, "visits must be from 1 to 1000; got 0"),
+        ({"visits": 1001}, "visits must be from 1 to 1000; got 1001"),
         ({"stream": "people"}, "stream must be one of"),
         ({"rand": 1.5}, "rand must be from 0 to 1; got 1.5"),
+        ({"rand": float("nan")}, "rand must be from 0 to 1; got nan"),
     ):
         with pytest.raises(ValueError, match=words):
             store.log(**arguments)
+    with pytest.raises(TypeError, match="visits must be of type int; got 2.5"):
+        store.log(visits=2.5)
+    with pytest.raises(TypeError, match="seed must be of type int; got 0.5"):
+        build_store(SMALL, 0.5)
+    with pytest.raises(ValueError, match="seed must be at least 0; got -1"):
+        build_store(SMALL, -1)
 
 
 def test_among_equal_scores_the_lowest_id_is_shown(store: Store) -> None:
