@@ -36,6 +36,7 @@ def make(lesson: str, size: int, seeds: range, folder: Path) -> None:
         f"python tools/make_lessons.py {lesson} --first {seeds.start} --seeds {len(seeds)} "
         f"--size {size}"
     )
+    code = tables.digest(lesson)
     rows = kept_rows(lesson, size, seeds, folder)
     done = {row["seed"] for row in rows}
     for seed in seeds:
@@ -44,6 +45,8 @@ def make(lesson: str, size: int, seeds: range, folder: Path) -> None:
         start = time.perf_counter()
         rows.append(run(seed, size))
         print(f"{lesson} seed {seed}: {time.perf_counter() - start:.1f} s", flush=True)
+        if tables.digest(lesson) != code:
+            raise RuntimeError(f"the code behind {lesson} changed while it ran: start again")
         tables.write(folder, lesson, rows, command=command)
     print(f"{lesson}: {len(rows)} rows in {folder / lesson}.csv", flush=True)
 

@@ -81,6 +81,18 @@ def test_a_better_docstring_does_not_make_a_table_old(tmp_path, monkeypatch):
     assert tables.digest("gaps") != before
 
 
+def test_a_claim_does_not_make_a_table_old_and_a_function_does(tmp_path, monkeypatch):
+    root = package(tmp_path, monkeypatch)
+    lesson = root / "lessons" / "gaps.py"
+    text = "from recflax.worlds.store import SIZE\n\n\ndef {}(rows):\n    return {}\n"
+    lesson.write_text(text.format("claims", 1))
+    before = tables.digest("gaps")
+    lesson.write_text(text.format("claims", 2))
+    assert tables.digest("gaps") == before
+    lesson.write_text(text.format("run", 2))
+    assert tables.digest("gaps") != before
+
+
 def test_changed_code_is_said(table, tmp_path, monkeypatch):
     assert not table.moved_on
     package(tmp_path, monkeypatch)
