@@ -61,13 +61,23 @@ class NetworkLoss:
     """A loss of a network, as the loss of parameters that `recflax.training.fit` takes.
 
     Equal for equal network shapes and losses, so a second network of one shape compiles nothing.
+
+    Attributes:
+        graphdef: the network without its numbers.
+        loss: ``loss(network, batch)``.
+        drop_events: chance with which an event is hidden from attention while training, so that
+            no score leans on one event. 0 is all of them seen.
     """
 
     graphdef: nnx.GraphDef
     loss: Callable[[Any, Batch], jax.Array]
+    drop_events: float = 0.0
 
     def __call__(self, params: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        """Return the loss; the key is not needed, since nothing here is random."""
+        """Return the loss, after hiding each event with the chance ``drop_events``."""
+        if self.drop_events:
+            kept = jax.random.bernoulli(key, 1 - self.drop_events, batch.mask.shape)
+            batch = batch._replace(mask=batch.mask & kept)
         return self.loss(nnx.merge(self.graphdef, params), batch)
 
 
@@ -79,6 +89,7 @@ def fit_network(
     *,
     key: jax.Array,
     validation: Batch | None = None,
+    drop_events: float = 0.0,
     **arguments: Any,
 ) -> tuple[Recommender, FitResult]:
     """Draw a network, train it, and return it with the record of its training.
@@ -90,7 +101,11 @@ def fit_network(
         train: how to train.
         key: a random key, for the first weights and for the order of the batches.
         validation: held-out examples, or None.
+        drop_events: chance with which an event is hidden while training, 0 to below 1.
         **arguments: ``checkpoint_dir`` and ``on_epoch`` of `recflax.training.fit`.
+
+    Raises:
+        ValueError: ``drop_events`` is out of range.
 
     Example:
         >>> history = np.array([[0, 1], [1, 2], [2, 3]])
@@ -101,9 +116,11 @@ def fit_network(
         >>> record.steps
         2
     """
+    if not 0 <= drop_events < 1:
+        raise ValueError(f"drop_events must be from 0 to below 1; got {drop_events}")
     start_key, fit_key = jax.random.split(key)
     graphdef, params = nnx.split(Recommender(config, rngs=nnx.Rngs(params=start_key)))
-    loss_fn = NetworkLoss(graphdef, loss)
+    loss_fn = NetworkLoss(graphdef, loss, drop_events)
     result = fit(params, loss_fn, data, train, key=fit_key, validation=validation, **arguments)
     return nnx.merge(graphdef, result.params), result
 
@@ -118,6 +135,7 @@ class AttentionRecommender:
         length: L, how many of a person's last events are read.
         objective: ``"purchases"`` or ``"next_basket"``.
         max_targets: items kept of a basket under ``"next_basket"``.
+        drop_events: chance with which an event is hidden while training.
 
     Attributes:
         network: the fitted network.
@@ -141,6 +159,7 @@ class AttentionRecommender:
         length: int = 16,
         objective: str = "purchases",
         max_targets: int = 64,
+        drop_events: float = 0.0,
     ) -> None:
         """Remember how to fit."""
         if objective not in ("purchases", "next_basket"):
@@ -148,6 +167,7 @@ class AttentionRecommender:
         self.config = RecommenderConfig(n_items=1) if config is None else config
         self.train = TrainConfig() if train is None else train
         self.length, self.objective, self.max_targets = length, objective, max_targets
+        self.drop_events = drop_events
         self.network: Recommender | None = None
 
     def fit(self, log: Log, *, key: jax.Array, **arguments: Any) -> "AttentionRecommender":
@@ -174,7 +194,7 @@ class AttentionRecommender:
             data = Batch(*(examples[name] for name in ("history", "bought", "mask")))
             data = data._replace(target=examples["target"])
         self.network, self.record = fit_network(
-            config, loss, data, self.train, key=key, **arguments
+            config, loss, data, self.train, key=key, drop_events=self.drop_events, **arguments
         )
         return self
 

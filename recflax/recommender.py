@@ -1,13 +1,13 @@
 r"""The network of the book: a history goes in, a score for every candidate comes out.
 
 Events are embedded by item, category, place and whether they were a purchase; pre-norm blocks of
-self-attention and feed-forward turn the history into one vector an event; then the two readings of
-the article's cross-attention part ways:
+self-attention and feed-forward turn the history into one vector an event. Who then queries that
+history is the one choice that matters (``query``):
 
-- *items attend* (``cross_attention=True``): every candidate queries the history and gets a vector
-  of its own;
-- *the person attends* (``cross_attention=False``): the newest place speaks for the whole history,
-  one vector a person, as in SASRec (Kang and McAuley, 2018).
+- ``"candidates"``: every item does, and gets a vector of its own (*items attend*);
+- ``"person"``: one learned question does, and gives one vector a person (*the person attends*);
+- ``"newest"``: nobody does; the newest event's vector speaks for the whole history, as in SASRec
+  (Kang and McAuley, 2018).
 
 Either way :math:`s_{an} = \langle W_a v_n, i_n \rangle / \sqrt{D} + b_{an}`, with one matrix and
 one bias an *arm*: the same item has one score for "if it is shown" and one for "if it is not".
@@ -27,6 +27,7 @@ from recflax.cross_attention import CrossAttention
 from recflax.data.batches import Batch, make_batch
 from recflax.self_attention import SelfAttention
 
+QUERIES = ("candidates", "person", "newest")
 REPETITION_FEATURES = 3
 
 
@@ -44,7 +45,7 @@ class RecommenderConfig:
         arms: the names of the arms, one score each.
         positions: whether events know their place, counted from the newest.
         mask_future: whether an event sees only itself and older ones.
-        cross_attention: whether items attend to the history, or the person does.
+        query: who queries the history: ``"candidates"``, ``"person"`` or ``"newest"``.
         repetition: whether a score may use how often and how lately the candidate stands in the
             history (three learned numbers an arm).
         initial_bias: where every item's bias starts; the logit of a rare purchase.
@@ -68,7 +69,7 @@ class RecommenderConfig:
     arms: tuple[str, ...] = ("shown",)
     positions: bool = True
     mask_future: bool = False
-    cross_attention: bool = True
+    query: str = "candidates"
     repetition: bool = False
     initial_bias: float = -4.5
 
@@ -87,6 +88,8 @@ class RecommenderConfig:
             raise ValueError(f"categories must be at least 0; got {min(self.categories)}")
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms must be different names, at least one; got {self.arms}")
+        if self.query not in QUERIES:
+            raise ValueError(f"query must be one of {QUERIES}; got {self.query!r}")
         if not np.isfinite(self.initial_bias):
             raise ValueError(f"initial_bias must be finite; got {self.initial_bias}")
 
@@ -151,8 +154,10 @@ class Recommender(nnx.Module):
         self.bought = table(2, width)
         self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        if config.cross_attention:
+        if config.query != "newest":
             self.cross = CrossAttention(width, config.heads, rngs=rngs)
+        if config.query == "person":
+            self.question = table(1, width)
         self.arm = table(arms, width, width)
         self.bias = nnx.Param(jnp.full((arms, config.n_items), config.initial_bias))
         if config.repetition:
@@ -198,18 +203,21 @@ class Recommender(nnx.Module):
         keys = jnp.einsum(f"{letters},ade->{letters[:-2]}ane", items, self.arm[...])
         keys = keys / self.config.width**0.5
         pair = "ane" if shared else "bane"
-        if self.config.cross_attention:
-            # mapped over people, so that what all share, the catalogue's queries, is projected once
-            one = jax.vmap(
-                lambda *inputs: self.cross(*(array[None] for array in inputs)),
-                in_axes=(None if shared else 0, 0, 0),
-            )
-            attended, weights = (array[:, 0] for array in one(items, history, mask))
-            aux["cross_attention"] = weights  # (B, H, N, L)
-            scores = jnp.einsum(f"bne,{pair}->ban", attended, keys)
+        if self.config.query == "newest":
+            attended = history[:, -1:]  # (B, 1, D)
         else:
-            attended = history[:, -1]  # (B, D)
-            scores = jnp.einsum(f"be,{pair}->ban", attended, keys)
+            own = self.config.query == "candidates" and not shared
+            queries = items if self.config.query == "candidates" else self.question[...]
+            # mapped over people, so that queries which all share are projected once
+            ask = jax.vmap(
+                lambda *inputs: self.cross(*(array[None] for array in inputs)),
+                in_axes=(0 if own else None, 0, 0),
+            )
+            attended, weights = (array[:, 0] for array in ask(queries, history, mask))
+            aux["cross_attention"] = weights  # (B, H, N or 1, L)
+        # one vector a candidate (B, N, D), or one a person (B, 1, D) that serves them all
+        vector = "bne" if attended.shape[1] > 1 else "bxe"
+        scores = jnp.einsum(f"{vector},{pair}->ban", attended, keys)
         aux["attended"] = attended
         scores = scores + bias
         if self.config.repetition:

@@ -48,18 +48,25 @@ TASKS = {
 }
 
 
-# where the person attends, the newest place is singled out by construction, positions or not, so
-# "plus one" needs none there; where items attend, both tasks need them
+# where the newest event speaks for all, its place is singled out by construction, positions or
+# not, so "plus one" needs none there; elsewhere both tasks need them
 @pytest.mark.parametrize(
-    ("task", "cross_attention"), [("copy", True), ("copy", False), ("plus one", True)]
+    ("task", "query"),
+    [
+        ("copy", "candidates"),
+        ("copy", "person"),
+        ("copy", "newest"),
+        ("plus one", "candidates"),
+        ("plus one", "person"),
+    ],
 )
-def test_it_learns_what_needs_the_order_and_fails_without_positions(task, cross_attention) -> None:
+def test_it_learns_what_needs_the_order_and_fails_without_positions(task, query) -> None:
     config = RecommenderConfig(
         n_items=M,
         width=32,
         heads=4,
         max_length=L,
-        cross_attention=cross_attention,
+        query=query,
         initial_bias=0.0,
     )
     train = TrainConfig(epochs=20, batch_size=100, learning_rate=1e-2)
@@ -95,9 +102,10 @@ def test_the_number_of_parameters_is_as_the_formula_says() -> None:
 def test_given_candidates_get_the_scores_that_the_whole_catalogue_gives_them() -> None:
     for config in (
         CONFIG,
-        replace(CONFIG, cross_attention=False),
+        replace(CONFIG, query="newest"),
+        replace(CONFIG, query="person"),
         replace(CONFIG, repetition=True),
-        replace(CONFIG, cross_attention=False, repetition=True, arms=("shown",)),
+        replace(CONFIG, query="newest", repetition=True, arms=("shown",)),
     ):
         model = network(config)
         if config.repetition:
@@ -131,9 +139,9 @@ def test_three_places_of_padding_and_ten_give_the_same_scores(mask_future: bool)
     np.testing.assert_allclose(scores[2], scores[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("cross_attention", [False, True])
-def test_an_empty_history_gets_the_bias_and_zero_gradients_elsewhere(cross_attention) -> None:
-    config = replace(CONFIG, cross_attention=cross_attention)
+@pytest.mark.parametrize("query", ["candidates", "person", "newest"])
+def test_an_empty_history_gets_the_bias_and_zero_gradients_elsewhere(query) -> None:
+    config = replace(CONFIG, query=query)
     graphdef, params = nnx.split(network(config))
     empty = batch(np.zeros((2, L), int))
     np.testing.assert_array_equal(nnx.merge(graphdef, params)(empty), config.initial_bias)
@@ -165,7 +173,7 @@ def test_every_intermediate_comes_from_the_path_that_scores() -> None:
 
 
 def test_the_next_item_is_predicted_from_every_place_without_seeing_it() -> None:
-    config = replace(CONFIG, mask_future=True, cross_attention=False)
+    config = replace(CONFIG, mask_future=True, query="newest")
     model = network(config)
     changed = HISTORY.copy()
     changed[:, -1] = 1
@@ -215,6 +223,7 @@ def test_the_door_names_the_first_offender(history, candidates, error, words) ->
         ({"categories": (0, 1)}, "one for each of 11 items; got 2"),
         ({"categories": (-1,) * 11}, "categories must be at least 0; got -1"),
         ({"blocks": -1}, "blocks must be at least 0"),
+        ({"query": "me"}, "query must be one of"),
         ({"arms": ()}, "arms must be different names"),
         ({"arms": ("on", "on")}, "arms must be different names"),
         ({"initial_bias": float("nan")}, "initial_bias must be finite"),
@@ -231,6 +240,23 @@ def test_equal_shapes_make_equal_losses_so_that_nothing_compiles_twice() -> None
     assert hash(losses[0]) == hash(losses[1])
     other = NetworkLoss(nnx.split(network(replace(CONFIG, positions=False)))[0], cell_loss)
     assert other != losses[0]
+    assert NetworkLoss(losses[0].graphdef, cell_loss, 0.5) != losses[0]
+
+
+def test_dropped_events_are_hidden_from_attention_and_only_there() -> None:
+    graphdef, params = nnx.split(network(replace(CONFIG, repetition=True)))
+    data, key = jax.tree.map(jnp.asarray, batch(target=np.full((3, 1), 5))), jax.random.key(3)
+
+    def loss(model: Recommender, batch: Batch) -> jax.Array:
+        return model(batch)[0, 0, 0]
+
+    kept = data.mask & jax.random.bernoulli(key, 0.25, data.mask.shape)
+    expected = network(replace(CONFIG, repetition=True))(data._replace(mask=kept))[0, 0, 0]
+    found = NetworkLoss(graphdef, loss, 0.75)(params, data, key)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found != NetworkLoss(graphdef, loss)(params, data, key)
+    with pytest.raises(ValueError, match="drop_events must be from 0 to below 1; got 1"):
+        fit_network(CONFIG, loss, data, TrainConfig(), key=key, drop_events=1.0)
 
 
 def test_each_arm_of_the_cell_loss_is_a_mean_of_its_own() -> None:
