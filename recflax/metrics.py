@@ -320,20 +320,27 @@ def _or_nan(values: np.ndarray, grade: np.ndarray) -> np.ndarray:
     return np.where((grade > 0).any(axis=1), values, np.nan)
 
 
-def _checked(
-    scores: Any, relevant: Any, k: int, where: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return scores as floats, grades (0 where a candidate does not count), where, and k."""
+def check_ranking(scores: Any, relevant: Any, k: int, where: Any = None) -> None:
+    """Raise what every metric raises, without computing one; see `precision_at_k`.
+
+    Example:
+        >>> check_ranking([[1.0, float("nan")]], [[1, 0]], k=1)
+        Traceback (most recent call last):
+        ...
+        ValueError: scores must not be NaN; person 0 has nan at candidate 1
+    """
     scores, relevant = np.asarray(scores), np.asarray(relevant)
     for array, name in ((scores, "scores"), (relevant, "relevant")):
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{name} must hold numbers, not {array.dtype}")
         if array.ndim != 2 or array.shape[1] == 0:
             raise ValueError(f"{name} must have shape (B, N), N at least 1; got {array.shape}")
-    where = np.ones(scores.shape, dtype=bool) if where is None else np.asarray(where)
-    if where.dtype != np.bool_:
-        raise TypeError(f"where must hold booleans, not {where.dtype}")
-    for array, name in ((relevant, "relevant"), (where, "where")):
+    others = {"relevant": relevant}
+    if where is not None:
+        others["where"] = np.asarray(where)
+        if others["where"].dtype != np.bool_:
+            raise TypeError(f"where must hold booleans, not {others['where'].dtype}")
+    for name, array in others.items():
         if array.shape != scores.shape:
             raise ValueError(
                 f"{name} must have the shape of scores, {scores.shape}; got {array.shape}"
@@ -342,14 +349,22 @@ def _checked(
         raise TypeError(f"k must be an integer, not {type(k).__name__}")
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k}")
-    if scores.dtype not in (np.float32, np.float64):
-        scores = scores.astype(float)
-    grade = np.where(where, relevant, 0).astype(float)
     _name_first(np.isnan(scores), scores, "scores must not be NaN")
     if relevant.dtype != np.bool_:
         good = np.isfinite(relevant) & (relevant >= 0)
         _name_first(~good, relevant, "relevant must be finite and at least 0")
-    return scores, grade, where, int(k)
+
+
+def _checked(
+    scores: Any, relevant: Any, k: int, where: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return scores as floats, grades (0 where a candidate does not count), where, and k."""
+    check_ranking(scores, relevant, k, where)
+    scores, relevant = np.asarray(scores), np.asarray(relevant)
+    where = np.ones(scores.shape, dtype=bool) if where is None else np.asarray(where)
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(float)
+    return scores, np.where(where, relevant, 0).astype(float), where, int(k)
 
 
 def _name_first(wrong: np.ndarray, array: np.ndarray, rule: str) -> None:

@@ -1,0 +1,233 @@
+"""Evaluation: people resampled, one loop for all models, and the toy that sampled metrics fail."""
+
+import math
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from recflax import resources
+from recflax.baselines import BuyItAgain, MatrixFactorisation, Popularity
+from recflax.data.logs import tiny_log
+from recflax.estimates import mean_over_people
+from recflax.evaluation import (
+    METRICS,
+    compare,
+    difference,
+    evaluate,
+    sampled_average_precision,
+    sampled_metric,
+    table,
+)
+from recflax.metrics import ndcg_at_k
+from recflax.training import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def ranking():
+    rng = np.random.default_rng(0)
+    relevant = rng.random((101, 13)) < 0.2
+    relevant[:7] = False
+    return rng.normal(size=(101, 13)) + relevant, relevant
+
+
+def test_means_are_those_of_the_metric_over_people_with_something_to_find(ranking):
+    scores, relevant = ranking
+    result = evaluate(scores, relevant, k=3, metrics=tuple(METRICS))
+    kept = relevant.any(axis=1)
+    for name, metric in METRICS.items():
+        values = metric(scores, relevant, 3)[kept]
+        assert result[f"{name}@3"].value == pytest.approx(values.mean(), rel=1e-12)
+        np.testing.assert_array_equal(result.values[f"{name}@3"][kept], values)
+    assert (result.n_evaluated, result.n_without) == (kept.sum(), (~kept).sum())
+    assert result.n_without >= 7
+    assert result["ndcg@3"].target == "people like them"
+
+
+def test_the_interval_is_the_bootstrap_over_people(ranking):
+    scores, relevant = ranking
+    people = np.arange(101) // 3
+    result = evaluate(scores, relevant, k=5, people=people, replicates=501, seed=3, level=0.9)
+    kept = relevant.any(axis=1)
+    values = ndcg_at_k(scores, relevant, 5)[kept]
+    wanted = mean_over_people(
+        values, people[kept], method="bootstrap", replicates=501, seed=3, level=0.9
+    )
+    assert result["ndcg@5"] == wanted
+    assert evaluate(scores, relevant, k=5)["ndcg@5"] == evaluate(scores, relevant, k=5)["ndcg@5"]
+
+
+def test_blocks_and_where_change_nothing_that_they_should_not(ranking, monkeypatch):
+    scores, relevant = ranking
+    where = np.random.default_rng(1).random(scores.shape) < 0.7
+    whole = evaluate(scores, relevant, k=3, where=where)
+    monkeypatch.setattr("recflax.evaluation._BLOCK", 13 * 7)
+    assert evaluate(scores, relevant, k=3, where=where).estimates == whole.estimates
+    assert whole["ndcg@3"].value == pytest.approx(
+        np.nanmean(ndcg_at_k(scores, relevant & where, 3, where))
+    )
+    broken = scores.copy()
+    broken[100, 2] = math.nan
+    with pytest.raises(ValueError, match="person 100 has nan at candidate 2"):
+        evaluate(broken, relevant)
+
+
+def test_difference_is_paired(ranking):
+    scores, relevant = ranking
+    noisy = scores + np.random.default_rng(2).normal(0, 0.1, scores.shape)
+    first, second = evaluate(scores, relevant, k=3), evaluate(noisy, relevant, k=3)
+    apart = difference(first, second, "ndcg@3")
+    assert apart.value == pytest.approx(first["ndcg@3"].value - second["ndcg@3"].value)
+    assert apart.half_width < first["ndcg@3"].half_width
+    with pytest.raises(KeyError, match="'ndcg@10' is none of"):
+        difference(first, second, "ndcg@10")
+    other = evaluate(scores[::-1], relevant[::-1], k=3)
+    with pytest.raises(ValueError, match="must be evaluated on the same rows"):
+        difference(first, other, "ndcg@3")
+
+
+def test_compare_fits_and_asks_every_model_alike():
+    log = tiny_log()
+    relevant = np.array([[True, True, False], [False, False, True]])
+    owned = np.array([[True, False, False], [False, True, True]])
+    models = {
+        "popularity": Popularity(),
+        "again": BuyItAgain(),
+        "factors": MatrixFactorisation(width=2, train=TrainConfig(epochs=1, batch_size=1)),
+    }
+    relevant_new = relevant.copy()
+    relevant_new[1, 0] = True
+    said = []
+    found = compare(
+        models,
+        [0, 1],
+        relevant_new,
+        log=log,
+        where={"all items": None, "new items": ~owned},
+        key=jax.random.key(0),
+        k=2,
+        replicates=11,
+        on_model=lambda name, views: said.append((name, sorted(views))),
+    )
+    assert said == [(name, ["all items", "new items"]) for name in models]
+    for name, model in models.items():
+        scores = model.scores([0, 1])
+        for view, where in (("all items", None), ("new items", ~owned)):
+            result = found[view][name]
+            again = evaluate(scores, relevant_new, where=where, k=2, replicates=11)
+            assert result.estimates == again.estimates
+            assert result.fit_seconds > 0
+            assert result.score_seconds > 0
+            assert result.peak_mb is None or result.peak_mb >= 0
+    fitted = compare(models, [0, 1], relevant, k=2, replicates=11)["all items"]
+    assert fitted["again"].fit_seconds is None
+    with pytest.raises(ValueError, match="fitting on a log needs a key"):
+        compare(models, [0, 1], relevant, log=log)
+
+
+def test_a_table_for_a_page(ranking):
+    scores, relevant = ranking
+    result = evaluate(scores, relevant, k=3)
+    found = compare(
+        {"again": BuyItAgain()}, [0, 1], np.eye(3)[:2], log=tiny_log(), key=jax.random.key(0), k=3
+    )["all items"]["again"]
+    frame = table({"one": result, "two": found}, decimals=2)
+    assert isinstance(frame, pd.DataFrame)
+    assert frame.loc["one", "ndcg@3"] == result["ndcg@3"].with_interval(2)
+    assert frame.loc["one", "fit (s)"] == ""
+    assert float(frame.loc["two", "fit (s)"]) >= 0
+    with pytest.raises(ValueError, match="'two' has the metrics"):
+        table({"one": result, "two": evaluate(scores, relevant, k=5)})
+    with pytest.raises(ValueError, match="at least one model"):
+        table({})
+
+
+def test_peak_memory_sees_an_array_that_is_gone_again(monkeypatch):
+    with resources.PeakMemory() as memory:
+        sizes = [np.full(8_000_000, 1.0) for _ in range(3)]
+        del sizes
+    assert memory.peak_mb is None or memory.peak_mb > 100
+    monkeypatch.setattr(resources, "_STATM", resources._STATM / "nowhere")
+    with resources.PeakMemory() as memory:
+        pass
+    assert memory.peak_mb is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metrics": ("ndcg", "auc")}, "metrics must be names among"),
+        ({"metrics": ()}, "metrics must be names among"),
+        ({"people": [1, 2]}, r"people must have shape \(101,\); got \(2,\)"),
+        ({"k": 0}, "k must be at least 1; got 0"),
+        ({"where": np.ones((202, 13), dtype=bool)}, "where must have the shape of scores"),
+        ({"where": np.zeros((101, 13), dtype=bool)}, "at least two rows; it does for 0"),
+    ],
+)
+def test_arguments_are_checked(ranking, change, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(*ranking, **change)
+
+
+RANKS = {
+    "A": [100] * 5,
+    "B": [40, 40, 8437, 9266, 4482],
+    "C": [212, 2, 743, 5342, 1548],
+}
+
+
+def test_the_toy_of_krichene_and_rendle():
+    exact = {name: np.mean([1 / rank for rank in ranks]) for name, ranks in RANKS.items()}
+    assert exact["A"] == pytest.approx(0.010, abs=5e-4)
+    assert exact["B"] == pytest.approx(0.010, abs=5e-4)
+    assert exact["C"] == pytest.approx(0.101, abs=5e-4)
+    sampled = {
+        name: sampled_average_precision(np.array(ranks), 10_000, 99).mean()
+        for name, ranks in RANKS.items()
+    }
+    # E[1 / (1 + X)] of a binomial X has a closed form: (1 - (1 - p)^(m + 1)) / ((m + 1) p)
+    for name, ranks in RANKS.items():
+        chance = (np.array(ranks) - 1) / 9999
+        wanted = ((1 - (1 - chance) ** 100) / (100 * chance)).mean()
+        assert sampled[name] == pytest.approx(wanted, rel=1e-10)
+    assert sampled["A"] == pytest.approx(0.637, abs=5e-4)
+    assert sampled["B"] == pytest.approx(0.341, abs=5e-4)
+    assert sampled["C"] == pytest.approx(0.326, abs=5e-4)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_sampled_average_precision_against_simulation(replacement):
+    rng = np.random.default_rng(4)
+    n_items, n_sampled, rank = 211, 31, 17
+    if replacement:
+        ahead = (rng.integers(1, n_items, (20_000, n_sampled)) < rank).sum(axis=1)
+    else:
+        drawn = rng.random((20_000, n_items - 1)).argsort(axis=1)[:, :n_sampled]
+        ahead = (drawn < rank - 1).sum(axis=1)
+    values = 1 / (1 + ahead)
+    exact = sampled_average_precision(rank, n_items, n_sampled, replacement=replacement)
+    assert abs(exact - values.mean()) < 4 * stats.sem(values)
+
+
+def test_without_replacement_by_hand():
+    # Of 4 others 2 are better; 2 are drawn: none, one or both with chances 1/6, 4/6, 1/6.
+    exact = sampled_average_precision(3, 5, 2, replacement=False)
+    assert exact == pytest.approx(1 / 6 + 4 / 6 / 2 + 1 / 6 / 3)
+    assert sampled_average_precision(3, 5, 4, replacement=False) == pytest.approx(1 / 3)
+    assert sampled_average_precision(1, 5, 2) == pytest.approx(1.0)
+    first = sampled_metric(lambda rank: rank == 1, np.array([[1, 3, 5]]), 5, 2)
+    np.testing.assert_allclose(first, [[1.0, (1 / 2) ** 2, 0.0]], atol=1e-15)
+
+
+def test_sampling_arguments_are_checked():
+    with pytest.raises(ValueError, match="rank must be from 1 to 5; got 6"):
+        sampled_average_precision([2, 6], 5, 2)
+    with pytest.raises(TypeError, match="rank must hold integers, not float64"):
+        sampled_average_precision([2.0], 5, 2)
+    with pytest.raises(ValueError, match="n_items must be at least 2; got 1"):
+        sampled_average_precision([1], 1, 1)
+    for n_sampled, replacement in ((0, True), (5, False)):
+        with pytest.raises(ValueError, match=f"n_sampled must be .* got {n_sampled}"):
+            sampled_average_precision([2], 5, n_sampled, replacement=replacement)
