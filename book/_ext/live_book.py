@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -23,10 +22,12 @@ from typing import Any
 from cell_environment import cache_key, kernel_environment
 from docutils import nodes
 from docutils.parsers.rst import directives
+from jupyter_cache import get_cache
+from myst_nb.core.read import create_nb_reader
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
+from sphinx.util import inspect, logging
 from sphinx.util.docutils import SphinxDirective
 
 LOGGER = logging.getLogger(__name__)
@@ -79,11 +80,15 @@ def gather(app: Sphinx, doctree: nodes.document) -> None:
     """After a page has been read: keep what its cells recorded, and how long they ran."""
     env: Any = app.env
     executed = getattr(env, "nb_metadata", {}).get(env.docname, {}).get("exec_data")
-    path = Path(env.mystnb_config.output_folder) / f"{env.docname}.ipynb"
-    if executed is None or not path.is_file():
+    if executed is None or not executed["succeeded"]:
         return
-    page = records(json.loads(path.read_text(encoding="utf-8")))
-    _pages(env)[env.docname] = {**page, "seconds": executed["runtime"]}
+    path = env.doc2path(env.docname)
+    text = Path(path).read_text(encoding="utf-8")
+    reader = create_nb_reader(path, env.myst_config, env.mystnb_config, text)
+    assert reader is not None, f"{path} has run, so it is a notebook"
+    cache = get_cache(env.mystnb_config.execution_cache_path)
+    _, notebook = cache.merge_match_into_notebook(reader.read(text))
+    _pages(env)[env.docname] = {**records(notebook), "seconds": executed["runtime"]}
 
 
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -254,12 +259,13 @@ def tell_build(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
         page = pages[docname]
         total += page["seconds"] or 0.0
         processor = max((record["processor_seconds"] for record in page["resources"]), default=None)
+        budget = app.env.metadata[docname].get("budget")
         title = _link(app, here, docname, _title(app.env, docname))
-        cells = [_seconds(page["seconds"]), _seconds(processor), _gigabytes(page)]
+        cells = [_seconds(page["seconds"]), _seconds(budget) if budget else "none"]
+        cells += [_seconds(processor), _gigabytes(page)]
         costs.append([title, *cells, len(page["claim"])])
-    costs.append(
-        ["All pages", _seconds(total), "", "", sum(len(p["claim"]) for p in pages.values())]
-    )
+    claims = sum(len(page["claim"]) for page in pages.values())
+    costs.append(["All pages", _seconds(total), "", "", "", claims])
     data = {note["name"]: note["present"] for page in pages.values() for note in page["data"]}
     told: list[nodes.Node] = [
         nodes.rubric("", "Time and memory"),
@@ -350,6 +356,17 @@ def plain_summary(
         lines.append("")
 
 
+def own_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returned: str
+) -> tuple[str, str] | None:
+    """The arguments of a network: the metaclass of nnx.Module takes anything and hides them."""
+    if what != "class" or signature != "(*args: Any, **kwargs: Any)":
+        return None
+    own = inspect.signature(obj.__init__, bound_method=True)
+    own = own.replace(return_annotation=own.empty)
+    return inspect.stringify_signature(own, unqualified_typehints=True), returned
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx."""
     app.add_node(live_table)
@@ -365,6 +382,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", tell)
     app.connect("html-page-context", mend_page)
     app.connect("build-finished", copy_mathjax)
+    app.connect("autodoc-process-signature", own_signature)
     app.connect("autodoc-process-docstring", plain_summary, priority=600)  # after napoleon
     return {
         "version": "1",

@@ -30,8 +30,8 @@ class StoreConfig:
     """The store's equations, with the defaults of the book.
 
     Attributes:
-        n_people: N.
-        n_items: M.
+        n_people: N people.
+        n_items: M items.
         n_categories: C, at most 8.
         length: L, the longest history; the shortest has 5 events.
         stay: chance that the next event of a history is of the same need as the last.
