@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+for folder in ("tools", "book/_ext"):
+    sys.path.insert(0, str(ROOT / folder))
 OTHER = """\
 (other-page)=
 # The other page
@@ -95,3 +98,9 @@ def sample() -> str:
     first = (ROOT / "tools" / "first_cell.py").read_text("utf-8").rstrip()
     text = (Path(__file__).parent / "sample.md").read_text("utf-8")
     return text.replace("FIRST CELL", first)
+
+
+@pytest.fixture(scope="session")
+def new_book(sample: str) -> Callable[[Path], TinyBook]:
+    """Lays out a tiny book in a folder, with the sample as its chapter."""
+    return lambda root: make_tiny_book(root, sample)
