@@ -417,17 +417,17 @@ def included(path: Path, options: Mapping[str, str]) -> list[str]:
     if "pyobject" in options:
         start, end = _python_object(path, options["pyobject"])
         lines = lines[start:end]
-    if "lines" in options:
-        numbers = _numbers(options["lines"], len(lines))
-        if max(numbers) >= len(lines):
-            raise ValueError(f"{path.name} has no line {max(numbers) + 1}, only {len(lines)}")
-        lines = [lines[number] for number in numbers]
     for option, skip in (("start-at", 0), ("start-after", 1)):
         if option in options:
             lines = lines[_find(lines, options[option], path) + skip :]
     for option, skip in (("end-at", 1), ("end-before", 0)):
         if option in options:
             lines = lines[: _find(lines, options[option], path) + skip]
+    if "lines" in options:
+        numbers = _numbers(options["lines"], len(lines))
+        if max(numbers) >= len(lines):
+            raise ValueError(f"{path.name} has no line {max(numbers) + 1}, only {len(lines)}")
+        lines = [lines[number] for number in numbers]
     if "dedent" in options:
         lines = textwrap.dedent("\n".join(lines)).split("\n")
     return lines
