@@ -389,9 +389,8 @@ def test_the_log_has_the_columns_of_a_shop_and_nothing_hidden(store: Store) -> N
         name for table in (log.events, log.impressions, log.purchases, log.items) for name in table
     }
     assert not names & {"z", "intent", "taste", "theta", "lift", "campaign", "camp", "mu"}
-    merged = log.impressions.merge(
-        log.purchases[["person", "visit", "item"]], how="left", indicator=True
-    )
+    keys = ["person", "visit", "time", "item"]
+    merged = log.impressions.merge(log.purchases[keys], how="left", indicator=True)
     np.testing.assert_array_equal(merged["_merge"] == "both", merged["reward"] == 1)
     assert len(log.impressions) == 3 * SMALL.n_people
     assert drawn.n_visits == 3
@@ -405,18 +404,67 @@ def test_the_log_has_the_columns_of_a_shop_and_nothing_hidden(store: Store) -> N
         < store.log(stream="heldout").to_log().impressions["time"].min()
     )
     assert log.items["name"].is_unique
+    paid = log.items["price"].to_numpy()[log.purchases["item"] - 1]
+    np.testing.assert_array_equal(log.purchases["price"], paid)
 
 
 def test_effects_of_events_by_rebuilding_the_history_by_hand(store: Store) -> None:
-    effect, u, place = store.history_effect(), 4, SMALL.length - 1
-    shorter = replace(
-        store,
-        history=np.insert(np.delete(store.history, place, axis=1), 0, 0, axis=1),
-        bought=np.insert(np.delete(store.bought, place, axis=1), 0, False, axis=1),
-    )
-    np.testing.assert_allclose(
-        effect[u, place], shorter.do(1)[u] - store.do(1)[u], rtol=1e-12, atol=1e-15
-    )
+    effect = store.history_effect()
+    for place in (SMALL.length - 1, SMALL.length - 2, SMALL.length - 5):
+        shorter = replace(
+            store,
+            history=np.insert(np.delete(store.history, place, axis=1), 0, 0, axis=1),
+            bought=np.insert(np.delete(store.bought, place, axis=1), 0, False, axis=1),
+        )
+        change = shorter.do(1) - store.do(1)
+        assert np.abs(change).max() > 0.01
+        np.testing.assert_allclose(effect[:, place], change, rtol=1e-12, atol=1e-15)
+
+
+def test_products_are_drawn_as_designed() -> None:
+    config = replace(SMALL, n_people=2, n_items=2003, n_categories=7)
+    store = build_store(config, SEED)
+    assert store.campaign.sum() == round(0.2 * 2003)
+    ranks = np.concatenate([np.arange(287)] + [np.arange(286)] * 6)  # 2003 = 287 + 6 x 286
+    raw = -np.log1p(ranks)
+    designed = (raw - raw.mean()) / raw.std()
+    np.testing.assert_allclose(np.sort(store.popularity), np.sort(designed), rtol=1e-9)
+    assert 0.4 < (np.diff(store.popularity[store.category == 3]) < 0).mean() < 0.6  # in any order
+    noise = store.lift - config.l0 - config.l_pop * store.popularity
+    assert store.lift.min() >= config.l_min
+    free = store.popularity < 0  # far from the floor
+    assert abs(noise[free].mean()) < 5 * 0.5 / np.sqrt(free.sum())
+    assert abs(noise[free].std() - 0.5) < 5 * 0.5 / np.sqrt(2 * free.sum())
+    shelves = []
+    for seed in range(20):
+        drawn = build_store(config, seed)
+        price = np.log(drawn.price)
+        means = np.array([price[drawn.category == c].mean() for c in range(7)])
+        within = (price - means[drawn.category]).std()
+        assert abs(within - 0.3) < 5 * 0.3 / np.sqrt(2 * 2003)
+        shelves.append(means)
+    between = np.concatenate(shelves)  # 140 categories, of a spread of .5 around 2.5
+    assert abs(between.mean() - 2.5) < 4 * 0.5 / np.sqrt(140)
+    assert abs(between.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * 140)
+
+
+def test_the_basket_betrays_the_intent_behind_a_display(store: Store) -> None:
+    # one intent moves a visit's display and its purchases: the rest of the basket is larger where
+    # a campaign product was shown, by as much as the equations say
+    visits = 64
+    log = store.log(visits=visits)
+    size = np.bincount(log.purchase_row, minlength=len(log.person)) - log.bought_shown
+    pushed = store.campaign[log.shown - 1]
+    chance = total = 0.0
+    for z, p in store.intents():
+        display, organic = store.display(z), store.mu(0, z)
+        rest = organic.sum(axis=1, keepdims=True) - organic
+        chance += p * display[:, store.campaign].sum()
+        total += p * (display * rest)[:, store.campaign].sum()
+    found = size[pushed]
+    error = found.std(ddof=1) / np.sqrt(len(found))
+    assert abs(found.mean() - total / chance) < 4 * error
+    assert found.mean() - size[~pushed].mean() > 10 * error
 
 
 def test_a_catalogue_of_ten_thousand_has_names_of_its_own() -> None:
