@@ -119,8 +119,8 @@ class CrossAttention(nnx.Module):
         Raises:
             TypeError: an input is not floating point, or ``mask`` is not boolean.
             ValueError: a shape is not one of those above (whatever would broadcast), or an input
-                is NaN or infinite where it matters. The last is checked on concrete input only;
-                inside ``jax.jit`` values are not looked at.
+                is NaN or infinite where it matters. The last is checked on concrete input only:
+                ``jax.jit`` and ``jax.grad`` do not look at values.
         """
         for name, array in (("queries", queries), ("context", context)):
             if array.ndim != 3 or array.shape[-1] != self.width:
@@ -130,14 +130,17 @@ class CrossAttention(nnx.Module):
                 f"queries and context must agree in B; got {queries.shape} and {context.shape}"
             )
         batch, wanted, _ = queries.shape
-        length = context.shape[1]
+        length, size = context.shape[1], self.width // self.heads
         allowed = attention_mask(mask, batch, wanted, length)  # (B, 1 or N, L) or None
         queries = hide_unattended(queries, None, "queries")
         context = hide_unattended(context, allowed, "context")
-        query = self.query(queries).reshape(batch, wanted, self.heads, -1).swapaxes(1, 2)
-        key, value = (
-            layer(context).reshape(batch, length, self.heads, -1).swapaxes(1, 2)  # (B, H, L, d)
-            for layer in (self.key, self.value)
+        query, key, value = (
+            layer(content).reshape(batch, places, self.heads, size).swapaxes(1, 2)
+            for layer, content, places in (
+                (self.query, queries, wanted),  # (B, H, N, d)
+                (self.key, context, length),  # (B, H, L, d)
+                (self.value, context, length),
+            )
         )
         heads_mask = None if allowed is None else allowed[:, None]  # (B, 1, 1 or N, L)
         mixed, weights = scaled_dot_product_attention(query, key, value, heads_mask)
@@ -148,7 +151,10 @@ class CrossAttention(nnx.Module):
 
 
 def attention_mask(mask: jax.Array | None, batch: int, queries: int, keys: int) -> jax.Array | None:
-    """Check a mask at the door and return it as (B, 1 or Lq, Lk), or None.
+    """Check a mask at the door and return it as (B, 1 or Lq, Lk), or None for everywhere.
+
+    The number of dimensions alone says what a mask means, so that sizes which happen to be equal
+    (as many people as heads, or as places) never change its meaning.
 
     Raises:
         TypeError: the mask is not boolean (a float mask means something else in every library).
@@ -160,7 +166,7 @@ def attention_mask(mask: jax.Array | None, batch: int, queries: int, keys: int) 
         (2, 1, 3)
     """
     if mask is None:
-        return None
+        return None if keys else jnp.zeros((batch, 1, 0), bool)  # no key: nothing to attend to
     if mask.dtype != jnp.bool_:
         raise TypeError(
             f"mask must be boolean, True where there is something to attend to; got {mask.dtype}"
@@ -181,7 +187,7 @@ def hide_unattended(x: jax.Array, allowed: jax.Array | None, name: str) -> jax.A
     padding, nor the gradient. Only replacing the content does.
 
     Args:
-        x: (B, L, D) the content of the keys.
+        x: (B, L, D) the content that becomes keys and values.
         allowed: (B or 1, 1 or Lq, L) boolean, or None when every place is seen.
         name: what the caller calls ``x``.
 

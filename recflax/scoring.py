@@ -19,6 +19,8 @@ Example:
     True
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -35,6 +37,7 @@ def dot_scores(people: jax.Array, items: jax.Array) -> jax.Array:
         Scores (B, N).
 
     Raises:
+        TypeError: the vectors are not floating point (ids, perhaps, that were not looked up).
         ValueError: the shapes are not those above.
 
     Example:
@@ -78,7 +81,19 @@ class AdditiveScores(nnx.Module):
         self.out = nnx.Linear(hidden, 1, use_bias=False, rngs=rngs)
 
     def __call__(self, people: jax.Array, items: jax.Array) -> jax.Array:
-        """Score people (B, D) with items (N, D) or (B, N, D); returns (B, N)."""
+        """Score people with items.
+
+        Args:
+            people: (B, D), one vector a person.
+            items: (N, D), the same items for everybody, or (B, N, D), items of each person's own.
+
+        Returns:
+            Scores (B, N).
+
+        Raises:
+            TypeError: the vectors are not floating point.
+            ValueError: the shapes are not those above.
+        """
         _check_vectors(people, items)
         inner = self.person(people)[:, None, :] + self.item(items)  # (B, N, hidden)
         return self.out(jnp.tanh(inner))[..., 0]
@@ -92,16 +107,16 @@ def top_k(
     Among equal scores the lower id comes first, so the list does not depend on the machine.
 
     Args:
-        scores: (B, M) over the catalogue, column j - 1 for item j.
+        scores: (B, M) floats over the catalogue, column j - 1 for item j.
         k: the length of the list, 1 to M.
-        exclude: (B, M) boolean, True for items that must not be listed. They come last, with a
-            score of minus infinity, where fewer than k are left.
+        exclude: (B, M) boolean, True for items that must not be listed. Where fewer than k are
+            left, the list ends in id 0 (no item) with a score of minus infinity.
 
     Returns:
         Scores (B, k) and ids (B, k), int32, from 1.
 
     Raises:
-        TypeError: ``exclude`` is not boolean.
+        TypeError: ``scores`` is not floating point, or ``exclude`` is not boolean.
         ValueError: a wrong shape, a k outside 1 to M, or a score that is NaN (the last on concrete
             input only).
 
@@ -112,21 +127,26 @@ def top_k(
     """
     if scores.ndim != 2:
         raise ValueError(f"scores must have shape (B, M); got {scores.shape}")
+    if not jnp.issubdtype(scores.dtype, jnp.floating):
+        raise TypeError(f"scores must be floating point; got {scores.dtype}")
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k must be from 1 to {scores.shape[1]}; got {k}")
     wrong = jnp.isnan(scores).any()
     if not isinstance(wrong, jax.core.Tracer) and bool(wrong):
         row, column = jnp.argwhere(jnp.isnan(scores))[0].tolist()
         raise ValueError(f"scores must not be NaN; row {row} is, for item {column + 1}")
-    if exclude is not None:
-        if exclude.dtype != jnp.bool_:
-            raise TypeError(f"exclude must be boolean; got {exclude.dtype}")
-        if exclude.shape != scores.shape:
-            raise ValueError(f"exclude must have shape {scores.shape}; got {exclude.shape}")
-        scores = jnp.where(exclude, -jnp.inf, scores)
-    # XLA's top-k is stable: among equals the lower index comes first
-    values, places = jax.lax.top_k(scores, k)
-    return values, places.astype(jnp.int32) + 1
+    if exclude is None:
+        values, places = _first_best(scores, k)
+        return values, places + 1
+    if exclude.dtype != jnp.bool_:
+        raise TypeError(f"exclude must be boolean; got {exclude.dtype}")
+    if exclude.shape != scores.shape:
+        raise ValueError(f"exclude must have shape {scores.shape}; got {exclude.shape}")
+    # an item that may be listed stays ahead of an excluded one, even at minus infinity
+    listed = jnp.maximum(scores, jnp.finfo(scores.dtype).min)
+    _, places = _first_best(jnp.where(exclude, -jnp.inf, listed), k)
+    values, gone = (jnp.take_along_axis(array, places, axis=1) for array in (scores, exclude))
+    return jnp.where(gone, -jnp.inf, values), jnp.where(gone, 0, places + 1)
 
 
 def catalogue_top_k(
@@ -134,13 +154,14 @@ def catalogue_top_k(
 ) -> tuple[jax.Array, jax.Array]:
     """Return `top_k` of the dot scores over a catalogue, one block of items at a time.
 
-    The (B, M) scores never exist at once: memory is B times (block + k). The result is that of
-    ``top_k(dot_scores(people, items), k)``, ties included, since blocks are visited in the order
-    of the ids and earlier winners stand to the left.
+    The (B, M) scores never exist at once: memory is B times (block + k). The list is that of
+    ``top_k(dot_scores(people, items), k)`` up to the rounding of the products; equal scores are
+    ordered in the same way, since blocks are visited in the order of the ids and earlier winners
+    stand to the left.
 
     Args:
         people: (B, D), finite.
-        items: (M, D), finite: the whole catalogue.
+        items: (M, D), finite: the whole catalogue, row j - 1 for item j.
         k: the length of the list, 1 to M.
         block: items a block, at least 1.
 
@@ -148,7 +169,9 @@ def catalogue_top_k(
         Scores (B, k) and ids (B, k), int32, from 1.
 
     Raises:
-        ValueError: a wrong shape, or k or ``block`` out of range.
+        TypeError: the vectors are not floating point.
+        ValueError: a wrong shape, k or ``block`` out of range, or a vector that is not finite (the
+            last on concrete input only).
 
     Example:
         >>> import jax.numpy as jnp
@@ -159,38 +182,61 @@ def catalogue_top_k(
     _check_vectors(people, items)
     if items.ndim != 2:
         raise ValueError(f"items must have shape (M, D); got {items.shape}")
-    catalogue = len(items)
-    if not 1 <= k <= catalogue:
-        raise ValueError(f"k must be from 1 to {catalogue}; got {k}")
     if block < 1:
         raise ValueError(f"block must be at least 1; got {block}")
-    blocks = -(-catalogue // block)
-    padded = jnp.pad(items, ((0, blocks * block - catalogue), (0, 0)))
-    ids = jnp.arange(1, blocks * block + 1, dtype=jnp.int32)
+    if not 1 <= k <= len(items):
+        raise ValueError(f"k must be from 1 to {len(items)}; got {k}")
+    for name, vectors in (("people", people), ("items", items)):
+        finite = jnp.isfinite(vectors).all()
+        if not isinstance(finite, jax.core.Tracer) and not bool(finite):
+            row = int(jnp.argwhere(~jnp.isfinite(vectors))[0, 0])
+            raise ValueError(f"{name} must be finite; row {row} is not")
+    return _best_of_blocks(people, items, k, min(block, len(items)))
+
+
+@partial(jax.jit, static_argnames=("k", "block"))
+def _best_of_blocks(
+    people: jax.Array, items: jax.Array, k: int, block: int
+) -> tuple[jax.Array, jax.Array]:
+    """Keep the k best while walking over the blocks; ``block`` is at most M."""
 
     def visit(
-        best: tuple[jax.Array, jax.Array], part: tuple[jax.Array, jax.Array]
+        best: tuple[jax.Array, jax.Array], first: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], None]:
-        """Merge the best so far with one block."""
-        values, winners = best
-        table, numbers = part
-        new = jnp.where(numbers <= catalogue, people @ table.T, -jnp.inf)  # (B, block)
-        values = jnp.concatenate([values, new], axis=1)
-        winners = jnp.concatenate([winners, jnp.broadcast_to(numbers, new.shape)], axis=1)
-        values, places = jax.lax.top_k(values, k)
-        return (values, jnp.take_along_axis(winners, places, axis=1)), None
+        """Merge the best so far with the block whose first new row is ``first``."""
+        start = jnp.minimum(first, len(items) - block)  # the last block reaches back
+        rows = start + jnp.arange(block, dtype=jnp.int32)
+        new = people @ jax.lax.dynamic_slice_in_dim(items, start, block).T  # (B, block)
+        values = jnp.concatenate([best[0], jnp.where(rows >= first, new, -jnp.inf)], axis=1)
+        ids = jnp.concatenate(
+            [best[1], jnp.broadcast_to(jnp.where(rows >= first, rows + 1, 0), new.shape)], axis=1
+        )
+        values, places = _first_best(values, k)
+        return (values, jnp.take_along_axis(ids, places, axis=1)), None
 
-    start = (
-        jnp.full((len(people), k), -jnp.inf, people.dtype),
-        jnp.full((len(people), k), catalogue + 1, jnp.int32),
+    nothing = (
+        jnp.full((len(people), k), -jnp.inf, jnp.result_type(people, items)),
+        jnp.zeros((len(people), k), jnp.int32),
     )
-    parts = padded.reshape(blocks, block, -1), ids.reshape(blocks, block)
-    (values, winners), _ = jax.lax.scan(visit, start, parts)
-    return values, winners
+    firsts = jnp.arange(0, len(items), block, dtype=jnp.int32)
+    return jax.lax.scan(visit, nothing, firsts)[0]
+
+
+def _first_best(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """Return the k largest of each row and their columns, the left one first among equals.
+
+    XLA's top-k is stable, but holds 0.0 to be above -0.0; those are made equal here.
+    """
+    _, places = jax.lax.top_k(jnp.where(scores == 0, 0, scores), k)
+    places = places.astype(jnp.int32)
+    return jnp.take_along_axis(scores, places, axis=1), places
 
 
 def _check_vectors(people: jax.Array, items: jax.Array) -> None:
-    """Raise unless people are (B, D) and items are (N, D) or (B, N, D)."""
+    """Raise unless people are (B, D) and items are (N, D) or (B, N, D), all floating point."""
+    for name, vectors in (("people", people), ("items", items)):
+        if not jnp.issubdtype(vectors.dtype, jnp.floating):
+            raise TypeError(f"{name} must be floating point; got {vectors.dtype}")
     if people.ndim != 2:
         raise ValueError(f"people must have shape (B, D); got {people.shape}")
     batch, width = people.shape

@@ -106,7 +106,8 @@ class SelfAttention(nnx.Module):
 
         Args:
             x: (B, L, D) floats. What stands at a place that no query may attend to (padding) has
-                no influence on the other places, NaN included.
+                no influence on the other places, NaN included. Such a place still asks, and gets
+                an output of its own; where its content is not finite it asks with zeros.
             mask: boolean, True where there is something to attend to: (B, L) over keys, or
                 (B, L, L) over queries and keys. None means everywhere.
 
@@ -118,7 +119,7 @@ class SelfAttention(nnx.Module):
             TypeError: ``x`` is not floating point, or ``mask`` is not boolean.
             ValueError: a shape is not one of those above (whatever would broadcast), or ``x`` is
                 NaN or infinite at a place that some query may attend to. The last is checked on
-                concrete input only; inside ``jax.jit`` values are not looked at.
+                concrete input only: ``jax.jit`` and ``jax.grad`` do not look at values.
         """
         if x.ndim != 3 or x.shape[-1] != self.width:
             raise ValueError(f"x must have shape (B, L, {self.width}); got {x.shape}")
@@ -128,9 +129,12 @@ class SelfAttention(nnx.Module):
             past = jnp.tril(jnp.ones((1, length, length), bool))
             allowed = past if allowed is None else allowed & past
         seen = hide_unattended(x, allowed, "x")  # what keys and values are made of
-        asking = x if allowed is None else jnp.where(jnp.isfinite(x), x, seen)
+        # a hidden place may hold NaN, or a number so large that its own scores overflow
+        limit = jnp.finfo(x.dtype).max ** 0.5
+        asking = x if allowed is None else jnp.where(jnp.abs(x) < limit, x, seen)
+        split = (batch, length, self.heads, self.width // self.heads)
         query, key, value = (
-            layer(content).reshape(batch, length, self.heads, -1).swapaxes(1, 2)  # (B, H, L, d)
+            layer(content).reshape(split).swapaxes(1, 2)  # (B, H, L, d)
             for layer, content in ((self.query, asking), (self.key, seen), (self.value, seen))
         )
         heads_mask = None if allowed is None else allowed[:, None]  # (B, 1, 1 or L, L)
@@ -142,7 +146,10 @@ class SelfAttention(nnx.Module):
 
 
 def attention_mask(mask: jax.Array | None, batch: int, queries: int, keys: int) -> jax.Array | None:
-    """Check a mask at the door and return it as (B, 1 or Lq, Lk), or None.
+    """Check a mask at the door and return it as (B, 1 or Lq, Lk), or None for everywhere.
+
+    The number of dimensions alone says what a mask means, so that sizes which happen to be equal
+    (as many people as heads, or as places) never change its meaning.
 
     Raises:
         TypeError: the mask is not boolean (a float mask means something else in every library).
@@ -154,7 +161,7 @@ def attention_mask(mask: jax.Array | None, batch: int, queries: int, keys: int) 
         (2, 1, 3)
     """
     if mask is None:
-        return None
+        return None if keys else jnp.zeros((batch, 1, 0), bool)  # no key: nothing to attend to
     if mask.dtype != jnp.bool_:
         raise TypeError(
             f"mask must be boolean, True where there is something to attend to; got {mask.dtype}"
@@ -175,7 +182,7 @@ def hide_unattended(x: jax.Array, allowed: jax.Array | None, name: str) -> jax.A
     padding, nor the gradient. Only replacing the content does.
 
     Args:
-        x: (B, L, D) the content of the keys.
+        x: (B, L, D) the content that becomes keys and values.
         allowed: (B or 1, 1 or Lq, L) boolean, or None when every place is seen.
         name: what the caller calls ``x``.
 

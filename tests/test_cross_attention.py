@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from recflax.cross_attention import CrossAttention
 
@@ -62,18 +61,69 @@ def test_values_are_those_of_the_formula(dtype: str, tolerance: float, kind: str
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
-    with jax.enable_x64(True):
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
+def test_gradients_are_those_of_backpropagation_by_hand(dtype: str, tolerance: float) -> None:
+    mask = padding(0, 3)  # the first person has no history
+    with jax.enable_x64(dtype == "float64"):
         module = CrossAttention(D, H, rngs=nnx.Rngs(1))
-        nnx.update(module, jax.tree.map(lambda a: a.astype("float64"), nnx.state(module)))
+        nnx.update(module, jax.tree.map(lambda a: a.astype(dtype), nnx.state(module)))
         graphdef, params = nnx.split(module)
-        queries, context = (draw(s, B, n, D).astype("float64") for s, n in ((0, N), (1, L)))
+        queries, context, in_output = (
+            draw(seed, B, n, D).astype(dtype) for seed, n in ((0, N), (1, L), (3, N))
+        )
 
-        def loss(params, queries, context):
-            output, _ = nnx.merge(graphdef, params)(queries, context, padding(0, 3))
-            return (output**2).sum()
+        @jax.jit
+        def gradients(params, queries, context):
+            def loss(params, queries, context):
+                output, _ = nnx.merge(graphdef, params)(queries, context, mask)
+                return (output * in_output).sum()
 
-        check_grads(loss, (params, queries, context), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+            return jax.grad(loss, argnums=(0, 1, 2))(params, queries, context)
+
+        in_params, in_queries, in_context = gradients(params, queries, context)
+
+    # by hand, in float64: the first person's gradient is zero, so only the second is followed
+    real = np.asarray(mask[1])
+    ask, told, out = (
+        np.asarray(array[1], np.float64) for array in (queries, context[:, real], in_output)
+    )
+    q, k, v, o = (
+        (np.asarray(layer.kernel[...], np.float64), np.asarray(layer.bias[...], np.float64))
+        for layer in (module.query, module.key, module.value, module.out)
+    )
+    _, weights = reference(module, ask[None], told[None], np.ones((1, N, len(told)), bool))
+    by_hand = {name: [np.zeros((D, D)), np.zeros(D)] for name in ("query", "key", "value", "out")}
+    expected_queries, expected_context = np.zeros((B, N, D)), np.zeros((B, L, D))
+    for h, share in enumerate(weights[0]):
+        part = slice(h * (D // H), (h + 1) * (D // H))
+        in_mixed = out @ o[0][part].T
+        in_share = in_mixed @ (told @ v[0] + v[1])[:, part].T
+        in_scores = share * (in_share - (in_share * share).sum(-1, keepdims=True))
+        in_scores /= np.sqrt(D // H)
+        by_hand["out"][0][part] = (share @ (told @ v[0] + v[1])[:, part]).T @ out
+        in_q = in_scores @ (told @ k[0] + k[1])[:, part]
+        in_k = in_scores.T @ (ask @ q[0] + q[1])[:, part]
+        in_v = share.T @ in_mixed
+        for name, content, gradient in (
+            ("query", ask, in_q),
+            ("key", told, in_k),
+            ("value", told, in_v),
+        ):
+            by_hand[name][0][:, part] = content.T @ gradient
+            by_hand[name][1][part] = gradient.sum(0)
+        expected_queries[1] += in_q @ q[0][:, part].T
+        expected_context[1, real] += in_k @ k[0][:, part].T + in_v @ v[0][:, part].T
+    by_hand["out"][1] = out.sum(0)
+    np.testing.assert_allclose(in_queries, expected_queries, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(in_context, expected_context, rtol=tolerance, atol=tolerance)
+    for name, pair in by_hand.items():
+        for kind, gradient in zip(("kernel", "bias"), pair, strict=True):
+            np.testing.assert_allclose(
+                in_params[name][kind][...],
+                gradient,
+                rtol=tolerance,
+                atol=tolerance * np.abs(by_hand[name][0]).max(),
+            )
 
 
 def test_a_candidate_gets_the_same_vector_whoever_stands_beside_it() -> None:
@@ -110,7 +160,59 @@ def test_an_empty_history_gives_zeros_and_zero_gradients() -> None:
         np.testing.assert_array_equal(leaf, 0)
 
 
-@pytest.mark.parametrize("content", [1e30, jnp.nan, jnp.inf])
+def test_a_context_without_any_place_is_nothing_to_attend_to() -> None:
+    module = CrossAttention(D, H, rngs=nnx.Rngs(1))
+    module.out.bias[...] = jnp.ones(D)
+    output, weights = module(draw(0, B, N, D), jnp.zeros((B, 0, D)))
+    assert weights.shape == (B, H, N, 0)
+    np.testing.assert_array_equal(output, np.zeros((B, N, D)))
+
+
+def test_a_query_with_nothing_to_attend_to_leaves_the_others_as_they_were() -> None:
+    module = CrossAttention(D, H, rngs=nnx.Rngs(1))
+    queries, context = draw(0, B, N, D), draw(1, B, L, D)
+    output, weights = module(queries, context, jnp.ones((B, N, L), bool).at[0, 3].set(False))
+    assert not output[0, 3].any()
+    assert not weights[0, :, 3].any()
+    everywhere, _ = module(queries, context)
+    others = np.arange(N) != 3
+    np.testing.assert_allclose(output[:, others], everywhere[:, others], atol=1e-6)
+
+
+def test_three_places_of_padding_and_ten_give_the_same_score() -> None:
+    module = CrossAttention(D, H, rngs=nnx.Rngs(1))
+    queries, history = draw(0, 1, N, D), draw(1, 1, L, D)
+    scores = []
+    for number in (3, 10):
+        context = jnp.concatenate([jnp.full((1, number, D), 5.0), history], axis=1)
+        output, _ = module(queries, context, jnp.arange(number + L)[None] >= number)
+        scores.append(output @ draw(2, D))
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-6)
+
+
+def test_it_agrees_with_flax_given_the_same_weights() -> None:
+    ours = CrossAttention(D, H, rngs=nnx.Rngs(1))
+    theirs = nnx.MultiHeadAttention(H, D, decode=False, rngs=nnx.Rngs(2))
+    for name in ("query", "key", "value"):
+        mine, layer = getattr(ours, name), getattr(theirs, name)
+        layer.kernel[...] = mine.kernel[...].reshape(D, H, D // H)
+        layer.bias[...] = mine.bias[...].reshape(H, D // H)
+    theirs.out.kernel[...] = ours.out.kernel[...].reshape(H, D // H, D)
+    theirs.out.bias[...] = ours.out.bias[...]
+    queries, context, mask = draw(0, B, N, D), draw(1, B, L, D), padding(2, 5)
+    expected = theirs(queries, context, mask=jnp.broadcast_to(mask[:, None, None], (B, 1, N, L)))
+    np.testing.assert_allclose(ours(queries, context, mask)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_padding_mask_is_read_over_the_context_when_there_are_as_many_queries() -> None:
+    module = CrossAttention(D, H, rngs=nnx.Rngs(1))
+    mask = padding(2, 4)
+    _, weights = module(draw(0, B, L, D), draw(1, B, L, D), mask)
+    seen = np.broadcast_to(np.asarray(mask)[:, None, None], weights.shape)
+    np.testing.assert_array_equal(np.asarray(weights) > 0, seen)
+
+
+@pytest.mark.parametrize("content", [1e30, 3e38, jnp.nan, jnp.inf])
 def test_what_stands_in_the_padding_changes_neither_output_nor_gradient(content: float) -> None:
     graphdef, params = nnx.split(CrossAttention(D, H, rngs=nnx.Rngs(1)))
     mask, queries, context = padding(2, 4), draw(0, B, N, D), draw(1, B, L, D)
