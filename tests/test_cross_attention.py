@@ -1,5 +1,7 @@
 """Cross-attention: the formula in numpy, one vector a candidate, and what the door refuses."""
 
+from functools import partial
+
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,25 @@ B, N, L, D, H = 2, 7, 5, 9, 3
 
 def draw(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
+
+
+@partial(jax.jit, static_argnums=0)
+def run(graphdef, params, queries, context, mask):
+    return nnx.merge(graphdef, params)(queries, context, mask)
+
+
+def attend(module: CrossAttention, queries, context, mask=None):
+    """Call the module inside jit: one compilation a shape, instead of one an operation."""
+    return run(*nnx.split(module), queries, context, mask)
+
+
+@partial(jax.jit, static_argnums=0)
+def gradients(graphdef, params, queries, context, mask, in_output):
+    def loss(params, queries, context):
+        output, _ = nnx.merge(graphdef, params)(queries, context, mask)
+        return (output * in_output).sum()
+
+    return jax.grad(loss, argnums=(0, 1, 2))(params, queries, context)
 
 
 def padding(*real: int) -> jax.Array:
@@ -56,7 +77,7 @@ def test_values_are_those_of_the_formula(dtype: str, tolerance: float, kind: str
         module = CrossAttention(D, H, rngs=nnx.Rngs(1))
         nnx.update(module, jax.tree.map(lambda a: a.astype(dtype), nnx.state(module)))
         queries, context = draw(0, B, N, D).astype(dtype), draw(1, B, L, D).astype(dtype)
-        found = module(queries, context, mask)
+        found = attend(module, queries, context, mask)
     for one, other in zip(found, reference(module, queries, context, allowed), strict=True):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
@@ -67,20 +88,12 @@ def test_gradients_are_those_of_backpropagation_by_hand(dtype: str, tolerance: f
     with jax.enable_x64(dtype == "float64"):
         module = CrossAttention(D, H, rngs=nnx.Rngs(1))
         nnx.update(module, jax.tree.map(lambda a: a.astype(dtype), nnx.state(module)))
-        graphdef, params = nnx.split(module)
         queries, context, in_output = (
             draw(seed, B, n, D).astype(dtype) for seed, n in ((0, N), (1, L), (3, N))
         )
-
-        @jax.jit
-        def gradients(params, queries, context):
-            def loss(params, queries, context):
-                output, _ = nnx.merge(graphdef, params)(queries, context, mask)
-                return (output * in_output).sum()
-
-            return jax.grad(loss, argnums=(0, 1, 2))(params, queries, context)
-
-        in_params, in_queries, in_context = gradients(params, queries, context)
+        in_params, in_queries, in_context = gradients(
+            *nnx.split(module), queries, context, mask, in_output
+        )
 
     # by hand, in float64: the first person's gradient is zero, so only the second is followed
     real = np.asarray(mask[1])
@@ -130,7 +143,7 @@ def test_a_candidate_gets_the_same_vector_whoever_stands_beside_it() -> None:
     module = CrossAttention(D, H, rngs=nnx.Rngs(1))
     queries, context = draw(0, B, N, D), draw(1, B, L, D)
     whole, _ = module(queries, context, padding(2, 5))
-    alone, _ = module(queries[:, 3:4], context, padding(2, 5))
+    alone, _ = attend(module, queries[:, 3:4], context, padding(2, 5))
     np.testing.assert_allclose(whole[:, 3:4], alone, atol=1e-6)
     assert not np.allclose(whole[:, 3], whole[:, 4])
 
@@ -148,15 +161,10 @@ def test_an_empty_history_gives_zeros_and_zero_gradients() -> None:
     params["out"]["bias"][...] = jnp.ones(D)
     inputs = draw(0, B, N, D), draw(1, B, L, D)
     mask = jnp.zeros((B, L), bool)
-
-    def run(params, queries, context):
-        return nnx.merge(graphdef, params)(queries, context, mask)
-
-    output, weights = run(params, *inputs)
+    output, weights = run(graphdef, params, *inputs, mask)
     assert not output.any()
     assert not weights.any()
-    gradients = jax.grad(lambda *a: run(*a)[0].sum(), argnums=(0, 1, 2))(params, *inputs)
-    for leaf in jax.tree.leaves(gradients):
+    for leaf in jax.tree.leaves(gradients(graphdef, params, *inputs, mask, output + 1)):
         np.testing.assert_array_equal(leaf, 0)
 
 
@@ -185,7 +193,7 @@ def test_three_places_of_padding_and_ten_give_the_same_score() -> None:
     scores = []
     for number in (3, 10):
         context = jnp.concatenate([jnp.full((1, number, D), 5.0), history], axis=1)
-        output, _ = module(queries, context, jnp.arange(number + L)[None] >= number)
+        output, _ = attend(module, queries, context, jnp.arange(number + L)[None] >= number)
         scores.append(output @ draw(2, D))
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-6)
 
@@ -207,7 +215,7 @@ def test_it_agrees_with_flax_given_the_same_weights() -> None:
 def test_a_padding_mask_is_read_over_the_context_when_there_are_as_many_queries() -> None:
     module = CrossAttention(D, H, rngs=nnx.Rngs(1))
     mask = padding(2, 4)
-    _, weights = module(draw(0, B, L, D), draw(1, B, L, D), mask)
+    _, weights = attend(module, draw(0, B, L, D), draw(1, B, L, D), mask)
     seen = np.broadcast_to(np.asarray(mask)[:, None, None], weights.shape)
     np.testing.assert_array_equal(np.asarray(weights) > 0, seen)
 
@@ -216,14 +224,12 @@ def test_a_padding_mask_is_read_over_the_context_when_there_are_as_many_queries(
 def test_what_stands_in_the_padding_changes_neither_output_nor_gradient(content: float) -> None:
     graphdef, params = nnx.split(CrossAttention(D, H, rngs=nnx.Rngs(1)))
     mask, queries, context = padding(2, 4), draw(0, B, N, D), draw(1, B, L, D)
-    dirty = jnp.where(mask[..., None], context, content)
-
-    @jax.jit
-    @jax.value_and_grad
-    def step(params, context):
-        return (nnx.merge(graphdef, params)(queries, context, mask)[0] ** 2).sum()
-
-    jax.tree.map(np.testing.assert_array_equal, step(params, context), step(params, dirty))
+    slopes = draw(3, B, N, D)
+    results = [
+        (run(graphdef, params, *inputs, mask), gradients(graphdef, params, *inputs, mask, slopes))
+        for inputs in ((queries, context), (queries, jnp.where(mask[..., None], context, content)))
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *results)
 
 
 @pytest.mark.parametrize(
