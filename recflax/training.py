@@ -226,7 +226,9 @@ def fit(
         raise ValueError("patience needs validation data, and none came")
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
     n_steps = -(-examples // min(config.batch_size, examples))
-    params = jax.tree.map(jnp.array, params)  # a copy: the epoch may overwrite its input
+    # a copy, since the epoch may overwrite its input; with a type of its own, since one taken from
+    # a Python number ("weak") would change after the first epoch, which would then compile again
+    params = jax.tree.map(lambda array: jnp.array(array, dtype=jnp.asarray(array).dtype), params)
     state = make_optimiser(config, n_steps * config.epochs).init(params)
     run = _Run(params=params, state=state, best=params)
     saved = None

@@ -88,6 +88,22 @@ def test_a_second_fit_with_another_key_does_not_compile_again() -> None:
     assert counts[0] > 0
 
 
+def test_a_start_made_of_python_numbers_does_not_compile_every_epoch() -> None:
+    def traces(level: jax.Array) -> int:
+        traced = []
+
+        def loss(params, batch, key):
+            traced.append(1)
+            return squares(params, batch, key)
+
+        fit(START | {"level": level}, loss, regression(), CONFIG, key=KEY)
+        return len(traced)
+
+    weak = jnp.full((), 0.5)  # JAX calls its type weak: it came from a Python number
+    assert weak.aval.weak_type
+    assert traces(weak) == traces(jnp.zeros((), jnp.float32))
+
+
 def test_the_loss_key_differs_from_step_to_step() -> None:
     def noise(params, batch, key):
         return params * jax.random.normal(key)
