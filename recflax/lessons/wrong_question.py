@@ -66,30 +66,47 @@ class Answer(NamedTuple):
 
 
 def trained(store: Store, log: StoreLog, key: jax.Array) -> dict[str, Answer]:
-    """The models that learn from the log, fitted.
+    """The models that learn from a log: `classical`, then `networks`."""
+    classical_key, network_key = jax.random.split(key)
+    return classical(store, log, classical_key) | networks(store, log, network_key)
+
+
+def classical(store: Store, log: StoreLog, key: jax.Array) -> dict[str, Answer]:
+    """Recommenders without a network, fitted on what is logged, and a plain count.
 
     Args:
         store: whose people are scored; only what is logged is used.
         log: what they learn from.
-        key: a random key, for the first weights and the order of batches.
+        key: a random key, for the vectors of matrix factorisation.
     """
     tables = log.to_log()
-    counts = count(log)
-    everyone = np.arange(store.config.n_people)
-    keys = jax.random.split(key, 3)
-    baselines = {
+    models = {
         "popularity": Popularity().fit(tables),
         "item_cf": ItemCF("conditional", counts=True).fit(tables),
         "item_cf_purchases": ItemCF(counts=True, own_items=True, history="purchases").fit(tables),
-        "factors": MatrixFactorisation().fit(tables, key=keys[0]),
+        "factors": MatrixFactorisation().fit(tables, key=key),
     }
-    answers = {name: Answer(model.scores(everyone)) for name, model in baselines.items()}
-    network = fit_cells(store, log_cells(counts), key=keys[1])
-    answers["attention"] = Answer(probabilities(network, store))
-    answers["counting"] = Answer(counted(counts))
-    network = fit_cells(store, exposed_cells(counts), key=keys[2])
-    answers["attention_exposed"] = Answer(probabilities(network, store, "shown"))
-    return answers
+    everyone = np.arange(store.config.n_people)
+    answers = {name: Answer(model.scores(everyone)) for name, model in models.items()}
+    return answers | {"counting": Answer(counted(count(log)))}
+
+
+def networks(store: Store, log: StoreLog, key: jax.Array) -> dict[str, Answer]:
+    """The attention network on two sets of cells: the whole log, and the exposed rows.
+
+    Args:
+        store: whose histories are read.
+        log: what it learns from.
+        key: a random key, for the first weights and the order of the batches.
+    """
+    counts = count(log)
+    keys = jax.random.split(key)
+    on_log = fit_cells(store, log_cells(counts), key=keys[0])
+    on_exposed = fit_cells(store, exposed_cells(counts), key=keys[1])
+    return {
+        "attention": Answer(probabilities(on_log, store)),
+        "attention_exposed": Answer(probabilities(on_exposed, store, "shown")),
+    }
 
 
 def counted(counts: Counts) -> np.ndarray:
