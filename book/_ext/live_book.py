@@ -332,12 +332,16 @@ def _repository(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Drop the roles that a bibliography carries and that readers' aids do not understand."""
+    """What readers' aids need: no roles that they do not understand, a name for what opens."""
     if "body" in context:
         body = context["body"].replace(' role="doc-biblioentry"', "")
-        context["body"] = body.replace(
-            '<div role="list" class="citation-list">', '<div class="citation-list">'
-        )
+        context["body"] = body.replace('role="list" class="citation-list"', 'class="citation-list"')
+    contents = context.get("generate_toctree_html")
+    if contents is not None:
+        named = '<summary aria-label="Pages of this part">'
+        context["generate_toctree_html"] = lambda *given, **options: str(
+            contents(*given, **options)
+        ).replace("<summary>", named)
 
 
 def plain_summary(
@@ -380,7 +384,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-merge-info", merge)
     app.connect("env-updated", check_names)
     app.connect("doctree-resolved", tell)
-    app.connect("html-page-context", mend_page)
+    app.connect("html-page-context", mend_page, priority=900)  # after the theme
     app.connect("build-finished", copy_mathjax)
     app.connect("autodoc-process-signature", own_signature)
     app.connect("autodoc-process-docstring", plain_summary, priority=600)  # after napoleon

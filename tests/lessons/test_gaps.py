@@ -65,8 +65,8 @@ def test_same_seed_same_row(rows):
     assert again["exposed"] == rows[2]["default_exposed"]
 
 
-def test_no_ranking_adds_more_than_uplift(rows):
-    places = [*gaps.SETTINGS, *(gaps.dial_name(value) for value in gaps.DIAL)]
+def test_no_ranking_adds_more_than_uplift_or_sells_more_in_the_slot_than_do(rows):
     for row in rows:
-        for place in places:
+        for place in gaps.PLACES:
+            assert row[f"{place}_do_slot"] >= row[f"{place}_exposed_slot"]
             assert row[f"{place}_uplift"] >= max(row[f"{place}_{step}"] for step in gaps.STEPS)

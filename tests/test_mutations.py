@@ -1,0 +1,248 @@
+"""Proof that a claim can fail: the library is broken on purpose, one thing at a time.
+
+Each case names a claim of a lesson, or a check written here. It is made afresh on small stores,
+first with the library as it is, where it holds, and then with one thing broken, where it must not.
+Networks are drawn and trained anew on both sides; nothing is read from a table.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from recflax import cross_attention, self_attention
+from recflax.data.batches import Batch, make_batch
+from recflax.estimates import mean_over_people
+from recflax.fitted import basket_loss, fit_network
+from recflax.lessons import anyway, cells, gaps, wrong_question
+from recflax.lessons.statements import by_name
+from recflax.losses import binary_cross_entropy, next_item_cross_entropy
+from recflax.recommender import Recommender, RecommenderConfig
+from recflax.training import TrainConfig
+from recflax.worlds.store import Store, StoreConfig, build_store
+from recflax.worlds.store_truth import Truth
+
+SEEDS = (3, 5, 7)
+
+
+# ------------------------------------------------------------- what is claimed, made afresh
+
+
+def gap_claim(name: str) -> bool:
+    """An exact claim of the three gaps, on small stores."""
+    return by_name(gaps.claims([gaps.run(seed, 101) for seed in SEEDS]))[name].holds
+
+
+def slot_claim(name: str) -> bool:
+    """A claim of what would be bought anyway, with exact rankings in the place of learned ones."""
+    rows = []
+    for seed in SEEDS:
+        store = build_store(StoreConfig(n_people=211), seed)
+        scores = dict.fromkeys(anyway.POLICIES, store.do(1)) | {"uplift": store.uplift()}
+        row = {f"o_pop_{o:g}_{name}": 0.0 for o in anyway.O_POP for name in ("do", "uplift")}
+        for policy, score in scores.items():
+            parts = anyway.split(store, store.greedy(score))
+            row |= {f"{policy}_{part}": value for part, value in parts.items()}
+            row[f"{policy}_revenue"] = anyway.revenue(store, score)
+        rows.append(row)
+    return by_name(anyway.claims(rows))[name].holds
+
+
+def question_row(seed: int, size: int, networks: bool) -> dict[str, float]:
+    """A row of lesson 1; without networks their places are taken by popularity."""
+    store = build_store(StoreConfig(n_people=size), seed)
+    heldout = store.log(wrong_question.HELD_OUT_VISITS, stream="heldout")
+    log = store.log(wrong_question.VISITS)
+    key = jax.random.key(seed)
+    answers = wrong_question.classical(store, log, key) | wrong_question.untrained(store)
+    if networks:
+        answers |= wrong_question.networks(store, log, key)
+    row = {"more_visits_attention_ndcg": 0.0, "more_visits_factors_ndcg": 0.0}
+    for model in wrong_question.MODELS:
+        values = wrong_question.measure(store, heldout, answers.get(model, answers["popularity"]))
+        row |= {f"{model}_{measure}": value for measure, value in values.items()}
+    shown = answers.get("attention_exposed", answers["popularity"]).scores
+    return row | wrong_question.campaign_check(store, heldout, shown)
+
+
+def ranking_claim(name: str) -> bool:
+    """A claim of lesson 1 for which nothing but classical recommenders is fitted."""
+    return by_name(wrong_question.claims([question_row(s, 700, False) for s in SEEDS]))[name].holds
+
+
+def network_claim(name: str) -> bool:
+    """A claim of lesson 1 about networks, trained afresh on one store.
+
+    Its row is taken twice, so that the interval has no width and the claim's bound decides.
+    """
+    return by_name(wrong_question.claims([question_row(3, 1_500, True)] * 2))[name].holds
+
+
+def weighting_finds_the_uniform_policy() -> bool:
+    """The logged propensities weigh the log to what a uniform draw would sell, within 4 errors."""
+    store = build_store(StoreConfig(n_people=2_000), 3)
+    log = store.log()
+    weight = 1 / store.config.n_items / log.propensity
+    found = mean_over_people(weight * log.bought_shown, log.person)
+    return abs(found.value - store.do(1).mean()) < 4 * found.std_error
+
+
+def newest_event_is_read() -> bool:
+    """A small network learns to name the newest of five events, which takes their order."""
+    rng = np.random.default_rng(0)
+    history = rng.integers(1, 8, size=(900, 5)).astype(np.int32)
+    data = make_batch(history, n_items=7)._replace(target=history[:, -1:])
+    config = RecommenderConfig(n_items=7, width=8, max_length=5, initial_bias=0.0)
+    train = TrainConfig(epochs=30, batch_size=100, learning_rate=1e-2)
+    fitted, _ = fit_network(config, basket_loss, data, train, key=jax.random.key(0))
+    fresh = rng.integers(1, 8, size=(400, 5)).astype(np.int32)
+    chosen = fitted.scores(make_batch(fresh, n_items=7)).argmax(axis=1) + 1
+    return bool((chosen == fresh[:, -1]).mean() > 0.9)
+
+
+def next_loss(network: Recommender, batch: Batch) -> jax.Array:
+    """Cross-entropy of the next item at every place but the last."""
+    return next_item_cross_entropy(network.next_item_logits(batch)[:, :-1], batch.history[:, 1:])
+
+
+def nobody_predicts_a_coin() -> bool:
+    """On sequences drawn at random no network can go below the logarithm of their items."""
+    rng = np.random.default_rng(0)
+    sequences = (rng.integers(1, 6, size=(600, 7)).astype(np.int32) for _ in range(2))
+    data, fresh = (make_batch(s, n_items=5) for s in sequences)
+    config = RecommenderConfig(n_items=5, width=8, max_length=7, mask_future=True, initial_bias=0.0)
+    train = TrainConfig(epochs=20, batch_size=100, learning_rate=1e-2)
+    fitted, _ = fit_network(config, next_loss, data, train, key=jax.random.key(0))
+    return bool(next_loss(fitted, fresh) > jnp.log(5) - 0.02)
+
+
+def padding_does_not_count() -> bool:
+    """The same three events get the same scores behind two places of padding and behind nine."""
+    network = Recommender(RecommenderConfig(n_items=7, max_length=12), rngs=nnx.Rngs(0))
+    short, long = (
+        network.scores(make_batch([[0] * padding + [3, 1, 2]], n_items=7)) for padding in (2, 9)
+    )
+    return bool(np.abs(short - long).max() < 1e-5)
+
+
+# ----------------------------------------------------------------------- what is broken
+
+
+def see_in_the_place_of_do(patch: pytest.MonkeyPatch) -> None:
+    exact = Truth.do
+    patch.setattr(Truth, "do", lambda self, t: self.see_exposed() if t == 1 else exact(self, 0))
+
+
+def the_campaign_follows_intent_always(patch: pytest.MonkeyPatch) -> None:
+    exact, strong = Truth.display, StoreConfig().g_e
+
+    def display(self: Store, z: int) -> np.ndarray:
+        return exact(replace(self, config=replace(self.config, g_e=strong)), z)
+
+    patch.setattr(Truth, "display", display)
+
+
+def uplift_forgets_to_subtract(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Truth, "uplift", lambda self: self.do(1))
+
+
+def propensities_shuffled(patch: pytest.MonkeyPatch) -> None:
+    draw = Store.log
+
+    def shuffled(self: Store, *arguments: object, **named: object) -> object:
+        log = draw(self, *arguments, **named)
+        return replace(log, propensity=np.random.default_rng(0).permutation(log.propensity))
+
+    patch.setattr(Store, "log", shuffled)
+
+
+def ties_in_favour_of_the_model(patch: pytest.MonkeyPatch) -> None:
+    honest = wrong_question.ndcg_at_k
+
+    def flattering(scores: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+        return honest(scores + 1e-9 * relevant, relevant, k)
+
+    patch.setattr(wrong_question, "ndcg_at_k", flattering)
+
+
+def the_future_in_the_log(patch: pytest.MonkeyPatch) -> None:
+    draw = Store.log
+    patch.setattr(Store, "log", lambda self, visits=8, stream="log": draw(self, visits, "log"))
+
+
+def weights_ignored(patch: pytest.MonkeyPatch) -> None:
+    def unweighted(network: Recommender, batch: Batch) -> jax.Array:
+        return jax.vmap(binary_cross_entropy, in_axes=1)(network(batch), batch.target).sum()
+
+    patch.setattr(cells, "cell_loss", unweighted)
+
+
+def all_rows_in_the_place_of_the_exposed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(wrong_question, "exposed_cells", cells.log_cells)
+
+
+def positions_off(patch: pytest.MonkeyPatch) -> None:
+    encode = Recommender.encode
+
+    def without_place(self: Recommender, batch: Batch) -> object:
+        self.place[...] = jnp.zeros_like(self.place[...])
+        return encode(self, batch)
+
+    patch.setattr(Recommender, "encode", without_place)
+
+
+def future_mask_off(patch: pytest.MonkeyPatch) -> None:
+    draw = self_attention.SelfAttention.__init__
+
+    def seeing(self: object, *arguments: object, mask_future: bool, **named: object) -> None:
+        draw(self, *arguments, mask_future=False, **named)
+
+    patch.setattr(self_attention.SelfAttention, "__init__", seeing)
+
+
+def padding_mask_ignored(patch: pytest.MonkeyPatch) -> None:
+    for module in (self_attention, cross_attention):
+        honest = module.scaled_dot_product_attention
+        patch.setattr(
+            module,
+            "scaled_dot_product_attention",
+            lambda query, key, value, mask=None, honest=honest: honest(query, key, value),
+        )
+
+
+MUTATIONS: list[tuple[Callable[[], bool], Callable[[pytest.MonkeyPatch], None]]] = [
+    (lambda: gap_claim("confounding-campaign"), see_in_the_place_of_do),
+    (lambda: gap_claim("confounding-zero-untargeted"), the_campaign_follows_intent_always),
+    (lambda: slot_claim("increment-prefers-uplift"), uplift_forgets_to_subtract),
+    (weighting_finds_the_uniform_policy, propensities_shuffled),
+    (lambda: ranking_claim("constant-score-is-chance"), ties_in_favour_of_the_model),
+    (lambda: ranking_claim("perfect-log-ndcg"), the_future_in_the_log),
+    (lambda: network_claim("calibrated-on-the-log"), weights_ignored),
+    (lambda: network_claim("exposed-increment"), all_rows_in_the_place_of_the_exposed),
+    (newest_event_is_read, positions_off),
+    (nobody_predicts_a_coin, future_mask_off),
+    (padding_does_not_count, padding_mask_ignored),
+]
+
+
+@pytest.fixture
+def nothing_compiled_is_kept() -> Iterator[None]:
+    """What was compiled from a broken library must not serve a whole one."""
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize(
+    ("holds", "breakage"), MUTATIONS, ids=[breakage.__name__ for _, breakage in MUTATIONS]
+)
+@pytest.mark.usefixtures("nothing_compiled_is_kept")
+def test_what_is_claimed_holds_and_does_not_survive_its_breakage(holds, breakage):
+    assert holds()
+    with pytest.MonkeyPatch.context() as patch:
+        breakage(patch)
+        jax.clear_caches()  # what was compiled from the whole library must not serve a broken one
+        assert not holds()
