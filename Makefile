@@ -5,6 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 PAGES := .venv-pages
+PEERS := .venv-bench
 SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
@@ -34,15 +35,15 @@ lint: $(STAMP)
 test-pages: $(PAGES)/.ready
 	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini
 
-bench:
-	$(PYTHON) benchmarks/run.py
+bench: $(STAMP) $(PEERS)/.ready
+	$(RUN) benchmarks/run.py --peers $(PEERS)/bin/python --readme
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	  --all-extras --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) $(PAGES) _build
+	rm -rf $(VENV) $(PAGES) $(PEERS) _build
 
 $(STAMP): requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
@@ -53,4 +54,9 @@ $(STAMP): requirements.txt
 $(PAGES)/.ready: tests/pages/requirements.txt
 	$(PYTHON) -m venv $(PAGES)
 	$(PAGES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/pages/requirements.txt
+	@touch $@
+
+$(PEERS)/.ready: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers/requirements.txt
 	@touch $@

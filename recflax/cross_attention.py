@@ -106,7 +106,8 @@ class CrossAttention(nnx.Module):
         """Attend.
 
         Args:
-            queries: (B, N, D) floats, finite.
+            queries: (B, N, D) floats, finite; or (1, N, D), asked alike by the whole batch, and
+                then projected once.
             context: (B, L, D) floats. What stands at a place that no query may attend to
                 (padding) has no influence, NaN included.
             mask: boolean, True where there is something to attend to: (B, L) over the context,
@@ -125,26 +126,29 @@ class CrossAttention(nnx.Module):
         for name, array in (("queries", queries), ("context", context)):
             if array.ndim != 3 or array.shape[-1] != self.width:
                 raise ValueError(f"{name} must have shape (B, ., {self.width}); got {array.shape}")
-        if len(queries) != len(context):
+        if len(queries) not in (1, len(context)):
             raise ValueError(
                 f"queries and context must agree in B; got {queries.shape} and {context.shape}"
             )
-        batch, wanted, _ = queries.shape
-        length, size = context.shape[1], self.width // self.heads
+        (batch, length, _), wanted = context.shape, queries.shape[1]
         allowed = attention_mask(mask, batch, wanted, length)  # (B, 1 or N, L) or None
         queries = hide_unattended(queries, None, "queries")
         context = hide_unattended(context, allowed, "context")
         query, key, value = (
-            layer(content).reshape(batch, places, self.heads, size).swapaxes(1, 2)
-            for layer, content, places in (
-                (self.query, queries, wanted),  # (B, H, N, d)
-                (self.key, context, length),  # (B, H, L, d)
-                (self.value, context, length),
+            layer(content.reshape(-1, self.width))
+            .reshape(*content.shape[:2], self.heads, self.width // self.heads)
+            .swapaxes(1, 2)
+            for layer, content in (
+                (self.query, queries),  # (B or 1, H, N, d)
+                (self.key, context),  # (B, H, L, d)
+                (self.value, context),
             )
         )
         heads_mask = None if allowed is None else allowed[:, None]  # (B, 1, 1 or N, L)
         mixed, weights = scaled_dot_product_attention(query, key, value, heads_mask)
-        output = self.out(mixed.swapaxes(1, 2).reshape(batch, wanted, self.width))  # (B, N, D)
+        # as one matrix of B N rows: with three axes XLA transposes what the gradient multiplies
+        output = self.out(mixed.swapaxes(1, 2).reshape(-1, self.width))
+        output = output.reshape(batch, wanted, self.width)  # (B, N, D)
         if allowed is not None:
             output = jnp.where(allowed.any(-1)[..., None], output, 0)
         return output, weights

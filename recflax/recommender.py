@@ -206,14 +206,9 @@ class Recommender(nnx.Module):
         if self.config.query == "newest":
             attended = history[:, -1:]  # (B, 1, D)
         else:
-            own = self.config.query == "candidates" and not shared
             queries = items if self.config.query == "candidates" else self.question[...]
-            # mapped over people, so that queries which all share are projected once
-            ask = jax.vmap(
-                lambda *inputs: self.cross(*(array[None] for array in inputs)),
-                in_axes=(0 if own else None, 0, 0),
-            )
-            attended, weights = (array[:, 0] for array in ask(queries, history, mask))
+            queries = queries if queries.ndim == 3 else queries[None]  # all people ask alike
+            attended, weights = self.cross(queries, history, mask)
             aux["cross_attention"] = weights  # (B, H, N or 1, L)
         # one vector a candidate (B, N, D), or one a person (B, 1, D) that serves them all
         vector = "bne" if attended.shape[1] > 1 else "bxe"

@@ -134,12 +134,15 @@ class SelfAttention(nnx.Module):
         asking = x if allowed is None else jnp.where(jnp.abs(x) < limit, x, seen)
         split = (batch, length, self.heads, self.width // self.heads)
         query, key, value = (
-            layer(content).reshape(split).swapaxes(1, 2)  # (B, H, L, d)
+            layer(content.reshape(-1, self.width)).reshape(split).swapaxes(1, 2)  # (B, H, L, d)
             for layer, content in ((self.query, asking), (self.key, seen), (self.value, seen))
         )
         heads_mask = None if allowed is None else allowed[:, None]  # (B, 1, 1 or L, L)
         mixed, weights = scaled_dot_product_attention(query, key, value, heads_mask)
-        output = self.out(mixed.swapaxes(1, 2).reshape(batch, length, self.width))  # (B, L, D)
+        # as one matrix of B L rows: with three axes XLA transposes what the gradient multiplies
+        output = self.out(mixed.swapaxes(1, 2).reshape(-1, self.width)).reshape(
+            x.shape
+        )  # (B, L, D)
         if allowed is not None:
             output = jnp.where(allowed.any(-1)[..., None], output, 0)
         return output, weights

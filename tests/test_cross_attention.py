@@ -220,6 +220,32 @@ def test_a_padding_mask_is_read_over_the_context_when_there_are_as_many_queries(
     np.testing.assert_array_equal(np.asarray(weights) > 0, seen)
 
 
+@pytest.mark.parametrize("visible", [(2, 5), (0, 4)])
+def test_queries_that_all_share_give_what_repeating_them_gives(visible: tuple[int, int]) -> None:
+    graphdef, params = nnx.split(CrossAttention(D, H, rngs=nnx.Rngs(1)))
+    shared, context, mask = draw(0, 1, N, D), draw(1, B, L, D), padding(*visible)
+    repeated = jnp.tile(shared, (B, 1, 1))
+    for one, other in zip(
+        run(graphdef, params, shared, context, mask),
+        run(graphdef, params, repeated, context, mask),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+    def total(params, queries):
+        output, weights = run(graphdef, params, queries, context, mask)
+        return (output * draw(3, B, N, D)).sum() + (weights**2).sum()
+
+    ours = jax.grad(total, argnums=(0, 1))(params, shared)
+    theirs = jax.grad(total, argnums=(0, 1))(params, repeated)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5),
+        ours[0],
+        theirs[0],
+    )
+    np.testing.assert_allclose(ours[1][0], theirs[1].sum(0), rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("content", [1e30, 3e38, jnp.nan, jnp.inf])
 def test_what_stands_in_the_padding_changes_neither_output_nor_gradient(content: float) -> None:
     graphdef, params = nnx.split(CrossAttention(D, H, rngs=nnx.Rngs(1)))
@@ -237,7 +263,7 @@ def test_what_stands_in_the_padding_changes_neither_output_nor_gradient(content:
     [
         (draw(0, B, D), draw(1, B, L, D), None, ValueError, r"queries .* got \(2, 9\)"),
         (draw(0, B, N, D), draw(1, B, L, 11), None, ValueError, r"context .* got \(2, 5, 11\)"),
-        (draw(0, 1, N, D), draw(1, B, L, D), None, ValueError, "agree in B"),
+        (draw(0, 3, N, D), draw(1, B, L, D), None, ValueError, "agree in B"),
         (jnp.ones((B, N, D), int), draw(1, B, L, D), None, TypeError, "queries .* int32"),
         (draw(0, B, N, D), draw(1, B, L, D), jnp.ones((B, L)), TypeError, "mask .* float32"),
         (draw(0, B, N, D), draw(1, B, L, D), jnp.ones((B, N), bool), ValueError, r"\(2, 7\)"),
