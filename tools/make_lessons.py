@@ -53,14 +53,17 @@ def make(lesson: str, size: int, seeds: range, folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lessons", nargs="*", choices=[*LESSONS, []], default=list(LESSONS))
+    parser.add_argument("lessons", nargs="*", metavar="lesson", help=f"of {', '.join(LESSONS)}")
     parser.add_argument("--first", type=int, default=FIRST_SEED)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="at least two")
     parser.add_argument("--size", type=int, default=SIZE, help="people in each store")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
+    unknown = sorted(set(given.lessons) - set(LESSONS))
+    if unknown:
+        parser.error(f"no lesson is called {unknown[0]!r}: there are {', '.join(LESSONS)}")
     given.folder.mkdir(parents=True, exist_ok=True)
-    for lesson in given.lessons:
+    for lesson in given.lessons or LESSONS:
         make(lesson, given.size, range(given.first, given.first + given.seeds), given.folder)
 
 

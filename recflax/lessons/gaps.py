@@ -203,7 +203,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
                 f"Ranking by {upper} adds at least what ranking by {lower} adds, {short}on average "
                 f"over stores at each of {len(steps)} settings; here the tightest.",
                 min(steps, key=lambda step: step.lower),
-                at_least=-slack,
+                at_least=0.0 - slack,
                 seeds=seeds,
             )
         )

@@ -53,6 +53,21 @@ class Table:
         """True when the code that the lesson uses has changed since the rows were made."""
         return self.provenance["code"] != digest(self.lesson)
 
+    @property
+    def origin(self) -> str:
+        """Which seeds, made how, and whether the code has changed since: a line for the reader."""
+        seeds = self.rows["seed"]
+        made = ", ".join(f"{k} {self.provenance[k]}" for k in _VERSIONS if k in self.provenance)
+        since = (
+            "The code behind the table has changed since: `make lessons` makes it anew."
+            if self.moved_on
+            else "The code behind the table has not changed since."
+        )
+        return (
+            f"{len(seeds)} stores, seeds {seeds.min()} to {seeds.max()}, made by "
+            f"`{self.provenance['command']}` ({made}).\n{since}"
+        )
+
     def row(self, seed: int) -> dict:
         """The row of one seed.
 

@@ -26,6 +26,13 @@ def test_what_is_written_is_read(table):
     assert not table.moved_on
 
 
+def test_a_table_says_where_it_comes_from_and_whether_it_is_old(table, monkeypatch):
+    assert table.origin.startswith("11 stores, seeds 100 to 110, made by `python make.py gaps`")
+    assert table.origin.endswith("has not changed since.")
+    monkeypatch.setattr(tables, "digest", lambda lesson: "other code")
+    assert "has changed since: `make lessons`" in table.origin
+
+
 def test_rows_are_sorted_and_seeds_are_unique(tmp_path):
     tables.write(tmp_path, "gaps", rows()[::-1], command="c")
     assert tables.read("gaps", tmp_path).rows["seed"].is_monotonic_increasing

@@ -1,0 +1,43 @@
+"""Draw the README's picture: ``python tools/readme_picture.py`` writes it into book/_static.
+
+It is the figure of the introduction, made by the introduction's own cells.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import matplotlib
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE = ROOT / "book" / "_static" / "first_choice.svg"
+CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTIONS = re.compile(r"\A(---\n.*?^---\n|(:\w+:.*\n)+)", re.MULTILINE | re.DOTALL)
+
+
+def figure(page: Path) -> matplotlib.figure.Figure:
+    """Run a page's cells up to the first that leaves an ``ax``, and return its figure.
+
+    Raises:
+        ValueError: no cell leaves one.
+    """
+    names: dict = {}
+    for cell in CELL.findall(page.read_text(encoding="utf-8")):
+        exec(OPTIONS.sub("", cell), names)
+        if "ax" in names:
+            return names["ax"].figure
+    raise ValueError(f"no cell of {page.name} draws a figure")
+
+
+def main() -> None:
+    matplotlib.use("agg")
+    matplotlib.rcParams["svg.hashsalt"] = "recflax"  # the same bytes each time
+    drawn = figure(ROOT / "book" / "intro.md")
+    # GitHub may stand on black; the book's own pages give the figure its paper
+    drawn.savefig(PICTURE, facecolor="white", bbox_inches="tight", metadata={"Date": None})
+    print(f"wrote {PICTURE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
