@@ -99,7 +99,7 @@ class Estimate:
         A half-width that starts with 1 gets one digit more, since .01 could be .005 or .015.
         """
         width = self.half_width
-        if not 0 < width < math.inf:
+        if not 1e-9 < width < math.inf:  # below it is rounding, not doubt
             return 3
         exponent = math.floor(math.log10(width))
         leading = width / 10.0**exponent

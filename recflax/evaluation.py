@@ -1,20 +1,19 @@
 r"""Evaluation: the whole catalogue is ranked for every person, and every mean has an interval.
 
 `evaluate` takes scores, `compare` takes models, and both give an `Evaluation`; `table` puts several
-side by side for a page. `sampled_average_precision` shows why no sampled candidates are used.
+side by side for a page. No sampled candidates are used: `recflax.sampled_metrics` shows why.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from recflax.data.logs import Log
 from recflax.estimates import Estimate, mean_over_people, paired_difference
@@ -136,18 +135,62 @@ def evaluate(
     count = int(kept.sum())
     if count < 2:
         raise ValueError(f"relevant must hold an item for at least two rows; it does for {count}")
-    estimates = {
-        name: mean_over_people(
-            value[kept],
-            people[kept],
-            level=level,
-            method="bootstrap",
-            replicates=replicates,
-            seed=seed,
-        )
-        for name, value in values.items()
-    }
+    estimates = _estimates(values, people, kept, level, replicates, seed)
     return Evaluation(estimates, values, people, count, len(people) - count)
+
+
+def average(
+    evaluations: Sequence[Evaluation],
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Average one model over several fits: each person's value is the mean over the fits.
+
+    What one random key gives is an accident; this is what the keys give on average. Seconds are
+    means over the fits, and memory is the largest.
+
+    Args:
+        evaluations: One a fit, of the same rows and metrics.
+        level: Coverage of the intervals, which are over people.
+        replicates: Draws of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: No evaluation, or not all of the same rows and metrics.
+
+    Example:
+        >>> right = evaluate([[2, 1], [1, 2]], [[1, 0], [0, 1]], k=1)
+        >>> wrong = evaluate([[1, 2], [2, 1]], [[1, 0], [0, 1]], k=1)
+        >>> average([right, wrong])["recall@1"].value
+        0.5
+    """
+    if not evaluations:
+        raise ValueError("evaluations must hold at least one fit")
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if other.values.keys() != first.values.keys():
+            raise ValueError("evaluations must be of the same metrics")
+        difference(first, other, next(iter(first.values)))  # raises unless the rows are the same
+    values = {
+        name: np.mean([evaluation.values[name] for evaluation in evaluations], axis=0)
+        for name in first.values
+    }
+    kept = ~np.isnan(next(iter(values.values())))
+
+    def over_fits(name: str, summary: Callable[[list[float]], Any]) -> float | None:
+        known = [getattr(evaluation, name) for evaluation in evaluations]
+        return None if None in known else float(summary(known))
+
+    return replace(
+        first,
+        estimates=_estimates(values, first.people, kept, level, replicates, seed),
+        values=values,
+        fit_seconds=over_fits("fit_seconds", np.mean),
+        score_seconds=over_fits("score_seconds", np.mean),
+        peak_mb=over_fits("peak_mb", np.max),
+    )
 
 
 def difference(first: Evaluation, second: Evaluation, name: str, level: float = 0.95) -> Estimate:
@@ -275,84 +318,26 @@ def table(evaluations: Mapping[str, Evaluation], *, decimals: int = 3) -> pd.Dat
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
-def sampled_metric(
-    value: Callable[[np.ndarray], np.ndarray],
-    rank: Any,
-    n_items: int,
-    n_sampled: int,
-    *,
-    replacement: bool = True,
-) -> np.ndarray:
-    r"""Return the exact expectation of a metric that ranks one item among sampled ones only.
-
-    The relevant item stands at ``rank`` among all M items. Of the other M - 1, ``n_sampled`` = m
-    are drawn; each one that outranks the relevant item moves it down a place, so with
-    :math:`p = (r - 1) / (M - 1)` its sampled rank is :math:`1 + X`,
-
-    .. math:: X \sim \text{Binomial}(m, p), \qquad
-              E[f] = \sum_{x=0}^{m} P(X = x) \, f(1 + x)
-
-    (Krichene and Rendle 2020, section 4); without replacement X is hypergeometric.
-
-    Args:
-        value: The metric as a function of an array of ranks.
-        rank: Ranks among all items, 1 to M, any shape.
-        n_items: M, the relevant item included, at least 2.
-        n_sampled: m, at least 1; at most M - 1 without replacement.
-        replacement: Whether an item may be drawn twice.
-
-    Returns:
-        Expectations in the shape of ``rank``.
-
-    Raises:
-        TypeError: Ranks that are not integers.
-        ValueError: A rank or a number out of range.
-
-    Example:
-        >>> among_the_first_ten = lambda rank: rank <= 10
-        >>> float(sampled_metric(among_the_first_ten, 500, 10_000, 99).round(2))  # truly 0
-        0.97
-    """
-    ranks = np.asarray(rank)
-    if ranks.dtype.kind not in "iu":
-        raise TypeError(f"rank must hold integers, not {ranks.dtype}")
-    if n_items < 2:
-        raise ValueError(f"n_items must be at least 2; got {n_items}")
-    wrong = ranks[(ranks < 1) | (ranks > n_items)]
-    if wrong.size:
-        raise ValueError(f"rank must be from 1 to {n_items}; got {wrong.flat[0]}")
-    if n_sampled < 1 or (not replacement and n_sampled > n_items - 1):
-        raise ValueError(
-            "n_sampled must be at least 1 and, without replacement, at most "
-            f"{n_items - 1}; got {n_sampled}"
+def _estimates(
+    values: Mapping[str, np.ndarray],
+    people: np.ndarray,
+    kept: np.ndarray,
+    level: float,
+    replicates: int,
+    seed: int,
+) -> dict[str, Estimate]:
+    """The mean of each metric over the rows kept, with a bootstrap over people."""
+    return {
+        name: mean_over_people(
+            value[kept],
+            people[kept],
+            level=level,
+            method="bootstrap",
+            replicates=replicates,
+            seed=seed,
         )
-    ahead = np.arange(n_sampled + 1)  # x
-    better = ranks[..., None] - 1
-    if replacement:
-        chance = stats.binom.pmf(ahead, n_sampled, better / (n_items - 1))
-    else:
-        chance = stats.hypergeom.pmf(ahead, n_items - 1, better, n_sampled)
-    return (chance * value(1 + ahead)).sum(axis=-1)
-
-
-def sampled_average_precision(
-    rank: Any, n_items: int, n_sampled: int, *, replacement: bool = True
-) -> np.ndarray:
-    """Return the exact expectation of average precision when one item is ranked among sampled ones.
-
-    With one relevant item average precision is 1 / rank. Arguments and errors are those of
-    `sampled_metric`.
-
-    Example:
-        >>> ranks = np.array([[100] * 5, [40, 40, 8437, 9266, 4482], [212, 2, 743, 5342, 1548]])
-        >>> (1 / ranks).mean(axis=1).round(3)  # the third recommender is the best by far
-        array([0.01 , 0.01 , 0.101])
-        >>> sampled_average_precision(ranks, 10_000, 99).mean(axis=1).round(3)  # and looks worst
-        array([0.637, 0.341, 0.326])
-    """
-    return sampled_metric(
-        lambda place: 1 / place, rank, n_items, n_sampled, replacement=replacement
-    )
+        for name, value in values.items()
+    }
 
 
 def _by_blocks(metric: Callable[..., np.ndarray], k: int, *arrays: np.ndarray) -> np.ndarray:

@@ -236,7 +236,7 @@ class Recommender(nnx.Module):
 
     def intermediates(self, batch: Batch) -> dict[str, jax.Array]:
         """Every intermediate of `forward` by name, from checked input."""
-        return self.forward(self._checked(batch))[1]
+        return _intermediates(*nnx.split(self), self._checked(batch))
 
     def scores(self, batch: Batch, arm: str | None = None, rows: int = 1024) -> np.ndarray:
         """The checked door: scores (B, N) of one arm, as numpy.
@@ -274,6 +274,12 @@ class Recommender(nnx.Module):
 def _scores(graphdef: Any, params: Any, batch: Batch) -> jax.Array:
     """`Recommender.forward`, compiled once for all networks of one shape."""
     return nnx.merge(graphdef, params)(batch)
+
+
+@partial(jax.jit, static_argnums=0)
+def _intermediates(graphdef: Any, params: Any, batch: Batch) -> dict[str, jax.Array]:
+    """What `Recommender.forward` computes on its way to the scores."""
+    return nnx.merge(graphdef, params).forward(batch)[1]
 
 
 def repetition_features(batch: Batch, n_items: int) -> jax.Array:

@@ -62,8 +62,9 @@ def truths(size: int, seed: int, **changed: Any) -> dict[str, float]:
     Returns:
         Increments in purchases per visit under ``log``, ``exposed``, ``do``, ``uplift``,
         ``random`` (a uniform draw fills the slot) and ``logging`` (the old policy); the slot rates
-        of exposed and do, ``exposed_slot`` and ``do_slot``; ``campaign_bias`` and ``other_bias``, the mean of exposed minus do over people and the
-        products inside and outside the campaign; ``largest_bias``, its largest absolute value.
+        of exposed and do, ``exposed_slot`` and ``do_slot``; ``campaign_bias`` and ``other_bias``,
+        the mean of exposed minus do over people and the products inside and outside the campaign;
+        ``largest_bias``, its largest absolute value.
     """
     store = build_store(StoreConfig(n_people=size, **changed), seed)
     do, exposed, uplift = store.do(1), store.see_exposed(), store.uplift()
