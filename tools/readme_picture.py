@@ -12,7 +12,7 @@ import matplotlib
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "book" / "_static" / "first_choice.svg"
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OPTIONS = re.compile(r"\A(---\n.*?^---\n|(:\w+:.*\n)+)", re.MULTILINE | re.DOTALL)
+OPTIONS = re.compile(r"\A(---\n.*?^---\n|(:\w+:[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 
 
 def figure(page: Path) -> matplotlib.figure.Figure:
