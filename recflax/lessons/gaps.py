@@ -146,8 +146,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         said.append(
             Statement(
                 f"estimand-gap-{setting}",
-                f"The estimand gap does not change {words}: the difference from the default "
-                "store, in purchases per visit, is nothing that a shop would notice.",
+                f"The way from the log to do(show) is as long {words}, where all of it is the "
+                "estimand gap: difference from the default store, in purchases per visit.",
                 mean_over_seeds(gap(setting) - default),
                 at_least=-0.005,
                 at_most=0.005,
