@@ -4,6 +4,7 @@ import json
 import time
 
 import jax
+
 from recflax.lessons.cells import count, fit_cells, log_cells
 from recflax.worlds.store import StoreConfig, build_store
 

@@ -20,6 +20,7 @@ from protocol import (
     report,
     sequences,
 )
+
 from recflax.losses import next_item_cross_entropy
 from recflax.self_attention import SelfAttention
 from recflax.training import TrainConfig, fit
