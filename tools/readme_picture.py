@@ -3,17 +3,15 @@
 It is the figure of the introduction, made by the introduction's own cells.
 """
 
-import re
 import sys
 from pathlib import Path
 
 import matplotlib
 import matplotlib.figure
+from notebooks import read_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "book" / "_static" / "first_choice.svg"
-CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OPTIONS = re.compile(r"\A(---\n.*?^---\n|(:\w+:[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 
 
 def figure(page: Path) -> matplotlib.figure.Figure:
@@ -23,8 +21,9 @@ def figure(page: Path) -> matplotlib.figure.Figure:
         ValueError: no cell leaves one.
     """
     names: dict = {}
-    for cell in CELL.findall(page.read_text(encoding="utf-8")):
-        exec(OPTIONS.sub("", cell), names)
+    for cell in read_cells(page.read_text(encoding="utf-8")):
+        if cell.code:
+            exec("\n".join(cell.lines), names)
         if "ax" in names:
             return names["ax"].figure
     raise ValueError(f"no cell of {page.name} draws a figure")

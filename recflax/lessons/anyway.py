@@ -102,7 +102,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
     seeds = len(rows)
 
-    def difference(one: str, other: str) -> Statement | np.ndarray:
+    def difference(one: str, other: str) -> np.ndarray:
         return column(rows, one) - column(rows, other)
 
     share = {
