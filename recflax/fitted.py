@@ -17,11 +17,13 @@ import jax
 import numpy as np
 from flax import nnx
 
-from recflax.data.batches import Batch, basket_examples, check_ids, history_batch, purchase_counts
+from recflax.data.baskets import basket_examples, purchase_counts
+from recflax.data.batches import Batch, check_ids, history_batch
 from recflax.data.logs import Log
 from recflax.losses import basket_cross_entropy, binary_cross_entropy
+from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
-from recflax.training import FitResult, TrainConfig, fit
+from recflax.training import FitResult, fit
 
 
 def cell_loss(network: Recommender, batch: Batch) -> jax.Array:

@@ -17,40 +17,13 @@ with the last of them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+
+from recflax.ties import gain_above, log_choose, top_k
 
 GAINS = ("linear", "exp2")
-
-
-class TopK(NamedTuple):
-    """Who is surely in the first k places, and who shares the last of them by lot.
-
-    Attributes:
-        above: (B, N) bool, candidates that are in the list in every order of the ties.
-        tied: (B, N) bool, candidates of equal score that compete for the remaining places.
-        n_above: (B,) how many are surely in.
-        n_tied: (B,) how many compete.
-        places: (B,) how many places they compete for, at most ``n_tied``.
-    """
-
-    above: np.ndarray
-    tied: np.ndarray
-    n_above: np.ndarray
-    n_tied: np.ndarray
-    places: np.ndarray
-
-    def chance(self) -> np.ndarray:
-        """Return (B, N): the probability that each candidate is in the list."""
-        share = self.places / np.maximum(self.n_tied, 1)  # (B,)
-        return self.above + self.tied * share[:, None]
-
-    def hits(self, relevant: np.ndarray) -> np.ndarray:
-        """Return (B,): the expected number of relevant candidates in the list."""
-        share = self.places / np.maximum(self.n_tied, 1)
-        return (self.above & relevant).sum(axis=1) + (self.tied & relevant).sum(axis=1) * share
 
 
 def precision_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.ndarray:
@@ -79,7 +52,7 @@ def precision_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.
         array([0.75])
     """
     scores, grade, where, k = _checked(scores, relevant, k, where)
-    hits = _top(scores, k, where).hits(grade > 0)
+    hits = top_k(scores, k, where).hits(grade > 0)
     return _or_nan(hits / k, grade)
 
 
@@ -97,7 +70,7 @@ def recall_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.nda
     """
     scores, grade, where, k = _checked(scores, relevant, k, where)
     count = (grade > 0).sum(axis=1)
-    return _or_nan(_top(scores, k, where).hits(grade > 0) / np.maximum(count, 1), grade)
+    return _or_nan(top_k(scores, k, where).hits(grade > 0) / np.maximum(count, 1), grade)
 
 
 def f1_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.ndarray:
@@ -114,7 +87,7 @@ def f1_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.ndarray
     """
     scores, grade, where, k = _checked(scores, relevant, k, where)
     count = (grade > 0).sum(axis=1)
-    return _or_nan(2 * _top(scores, k, where).hits(grade > 0) / (k + count), grade)
+    return _or_nan(2 * top_k(scores, k, where).hits(grade > 0) / (k + count), grade)
 
 
 def hit_rate_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.ndarray:
@@ -132,12 +105,10 @@ def hit_rate_at_k(scores: Any, relevant: Any, k: int, where: Any = None) -> np.n
         array([0.6667])
     """
     scores, grade, where, k = _checked(scores, relevant, k, where)
-    top = _top(scores, k, where)
+    top = top_k(scores, k, where)
     sure = (top.above & (grade > 0)).any(axis=1)
     luck = (top.tied & (grade > 0)).sum(axis=1)  # r
-    missed = np.exp(
-        _log_choose(top.n_tied - luck, top.places) - _log_choose(top.n_tied, top.places)
-    )
+    missed = np.exp(log_choose(top.n_tied - luck, top.places) - log_choose(top.n_tied, top.places))
     return _or_nan(np.where(sure, 1.0, 1 - missed), grade)
 
 
@@ -181,12 +152,12 @@ def ndcg_at_k(
     gains = np.exp2(grade) - 1 if gain == "exp2" else grade
     k = min(k, scores.shape[1])
     discount = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])  # (k + 1,)
-    top = _top(scores, k, where)
+    top = top_k(scores, k, where)
     best = -np.partition(-gains, k - 1, axis=1)[:, :k]  # (B, k), the k largest gains
     ideal = -np.sort(-best, axis=1) @ np.diff(discount)
     tied = np.where(top.tied, gains, 0.0).sum(axis=1) / np.maximum(top.n_tied, 1)
     shared = discount[top.n_above + top.places] - discount[top.n_above]
-    found = _gain_above(scores, gains, top, discount) + tied * shared
+    found = gain_above(scores, gains, top, discount) + tied * shared
     return _or_nan(found / np.where(ideal > 0, ideal, 1.0), grade)
 
 
@@ -273,46 +244,7 @@ def _checked_chance(scores: Any, k: int, where: Any) -> np.ndarray:
     scores, _, where, k = _checked(scores, np.ones(np.shape(scores), dtype=bool), k, where)
     if not where.any():
         raise ValueError("where leaves no candidate to anybody")
-    return _top(scores, k, where).chance()
-
-
-def _top(scores: np.ndarray, k: int, where: np.ndarray) -> TopK:
-    """Split the candidates that count at the k-th largest score."""
-    k = min(k, scores.shape[1])
-    masked = np.where(where, scores, -np.inf)
-    bar = np.partition(masked, -k, axis=1)[:, -k, None]  # (B, 1), the k-th largest
-    above, tied = masked > bar, where & (masked == bar)
-    n_above, n_tied = above.sum(axis=1), tied.sum(axis=1)
-    return TopK(above, tied, n_above, n_tied, np.minimum(k - n_above, n_tied))
-
-
-def _gain_above(
-    scores: np.ndarray, gains: np.ndarray, top: TopK, discount: np.ndarray
-) -> np.ndarray:
-    """Return (B,) discounted gain of the candidates that are surely in; discount is cumulative."""
-    k = len(discount) - 1
-    inside = np.where(top.above, scores, -np.inf)
-    column = np.argpartition(-inside, k - 1, axis=1)[:, :k]  # (B, k)
-    score = np.take_along_axis(inside, column, axis=1)
-    order = np.argsort(-score, axis=1)
-    column, score = (np.take_along_axis(array, order, axis=1) for array in (column, score))
-    place = np.arange(k)
-    change = score[:, 1:] != score[:, :-1]
-    edge = np.ones((len(score), 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.hstack([edge, change]), place, 0), axis=1)
-    last = np.where(np.hstack([change, edge]), place, k - 1)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1] + 1  # one past the group's end
-    weight = (discount[last] - discount[first]) / (last - first)  # mean discount of the group
-    counts = np.take_along_axis(top.above, column, axis=1)
-    return np.where(counts, np.take_along_axis(gains, column, axis=1) * weight, 0.0).sum(axis=1)
-
-
-def _log_choose(n: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Return the logarithm of n over m, minus infinity where n < m."""
-    possible = n >= m
-    rest = np.where(possible, n - m, 0)
-    value = gammaln(n + 1.0) - gammaln(m + 1.0) - gammaln(rest + 1.0)
-    return np.where(possible, value, -np.inf)
+    return top_k(scores, k, where).chance()
 
 
 def _or_nan(values: np.ndarray, grade: np.ndarray) -> np.ndarray:

@@ -9,13 +9,17 @@ ROOT = Path(recflax.__file__).parent
 COPYABLE = {"self_attention", "cross_attention", "scoring"}
 GROUND = COPYABLE | {
     "estimates",
+    "intervals",
     "losses",
     "metrics",
+    "ties",
     "training",
+    "optimiser",
     "checkpoints",
     "claims",
     "data.logs",
     "data.batches",
+    "data.baskets",
 }
 TOP = ("lessons", "plots")
 

@@ -1,4 +1,4 @@
-"""Baselines against plain loops over people, and at the door."""
+"""Baselines and factorisation against plain loops over people, and at the door."""
 
 import jax
 import numpy as np
@@ -6,17 +6,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from recflax.baselines import (
-    SVD,
-    BuyItAgain,
-    FactorLoss,
-    ItemCF,
-    MatrixFactorisation,
-    Popularity,
-    UserCF,
-)
+from recflax.baselines import SVD, BuyItAgain, ItemCF, Popularity, UserCF
 from recflax.data.logs import Log, tiny_log
-from recflax.training import TrainConfig
+from recflax.factorisation import FactorLoss, MatrixFactorisation
+from recflax.optimiser import TrainConfig
 
 MODELS = {
     "popularity": Popularity(),
@@ -181,7 +174,7 @@ def test_many_blocks_of_people_give_what_one_block_gives(log, monkeypatch):
     """13 people in 3 blocks of 5: the padding has no visits, so it changes nothing."""
     model = MODELS["factors"]
     whole = model.fit(log, key=jax.random.key(0)).scores(np.arange(U))
-    monkeypatch.setattr("recflax.baselines._PEOPLE", 5)
+    monkeypatch.setattr("recflax.factorisation._PEOPLE", 5)
     parts = model.fit(log, key=jax.random.key(0)).scores(np.arange(U))
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 

@@ -10,7 +10,8 @@ import pytest
 
 from recflax import claims
 from recflax.claims import ClaimError, claim, data_note, glue, peak_memory, resources
-from recflax.estimates import STORES, Estimate, mean_over_seeds
+from recflax.estimates import STORES, Estimate
+from recflax.intervals import mean_over_seeds
 
 
 @pytest.fixture(autouse=True)

@@ -8,19 +8,14 @@ import pandas as pd
 import pytest
 
 from recflax import resources
-from recflax.baselines import BuyItAgain, MatrixFactorisation, Popularity
+from recflax.baselines import BuyItAgain, Popularity
+from recflax.comparison import compare, table
 from recflax.data.logs import tiny_log
-from recflax.estimates import mean_over_people
-from recflax.evaluation import (
-    METRICS,
-    average,
-    compare,
-    difference,
-    evaluate,
-    table,
-)
+from recflax.evaluation import METRICS, average, difference, evaluate
+from recflax.factorisation import MatrixFactorisation
+from recflax.intervals import mean_over_people
 from recflax.metrics import ndcg_at_k
-from recflax.training import TrainConfig
+from recflax.optimiser import TrainConfig
 
 
 @pytest.fixture(scope="module")

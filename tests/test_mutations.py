@@ -16,13 +16,13 @@ from flax import nnx
 
 from recflax import cross_attention, self_attention
 from recflax.data.batches import Batch, make_batch
-from recflax.estimates import mean_over_people
 from recflax.fitted import basket_loss, fit_network
+from recflax.intervals import mean_over_people
 from recflax.lessons import anyway, cells, gaps, wrong_question
 from recflax.lessons.statements import by_name
 from recflax.losses import binary_cross_entropy, next_item_cross_entropy
+from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
-from recflax.training import TrainConfig
 from recflax.worlds.store import Store, StoreConfig, build_store
 from recflax.worlds.store_truth import Truth
 

@@ -12,8 +12,8 @@ from recflax.data.batches import Batch, make_batch
 from recflax.data.logs import tiny_log
 from recflax.fitted import AttentionRecommender, NetworkLoss, cell_loss, fit_network
 from recflax.losses import next_item_cross_entropy
+from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig, repetition_features
-from recflax.training import TrainConfig
 
 M, L = 11, 7
 CONFIG = RecommenderConfig(

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recflax.training import TrainConfig, fit, make_optimiser, print_epoch
+from recflax.optimiser import TrainConfig, make_optimiser
+from recflax.training import fit, print_epoch
 
 CONFIG = TrainConfig(epochs=5, batch_size=7, learning_rate=0.05, warmup_steps=3)
 KEY = jax.random.key(3)

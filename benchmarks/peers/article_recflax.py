@@ -22,8 +22,9 @@ from protocol import (
 )
 
 from recflax.losses import next_item_cross_entropy
+from recflax.optimiser import TrainConfig
 from recflax.self_attention import SelfAttention
-from recflax.training import TrainConfig, fit
+from recflax.training import fit
 
 
 class Network(nnx.Module):

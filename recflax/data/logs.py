@@ -252,31 +252,6 @@ def split_by_time(log: Log, at: Any) -> tuple[Log, Log]:
     return before, after
 
 
-def baskets(log: Log) -> pd.DataFrame:
-    """Return one row per basket (person, visit, time), ordered by person, time and visit.
-
-    A basket's time is that of its earliest line.
-
-    Example:
-        >>> baskets(tiny_log())["time"].tolist()
-        [10, 20, 10, 30]
-    """
-    table = log.purchases.groupby(["person", "visit"])["time"].min().reset_index()
-    return table.sort_values(["person", "time", "visit"], ignore_index=True)
-
-
-def first_baskets(log: Log) -> Log:
-    """Keep, of all purchases, those of each person's first basket; events stay as they are.
-
-    Example:
-        >>> first_baskets(tiny_log()).purchases["item"].tolist()
-        [1, 3]
-    """
-    first = baskets(log).drop_duplicates("person")[["person", "visit"]]
-    purchases = log.purchases.merge(first, on=["person", "visit"])
-    return replace(log, purchases=purchases)
-
-
 class KnownItems(NamedTuple):
     """What `keep_known_items` returns.
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from recflax.estimates import mean_over_seeds
+from recflax.intervals import mean_over_seeds
 from recflax.lessons.cells import count, exposed_cells, fit_cells, probabilities
 from recflax.lessons.statements import Statement, column
 from recflax.worlds.store import Store, StoreConfig, build_store

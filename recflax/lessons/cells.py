@@ -11,8 +11,8 @@ import numpy as np
 
 from recflax.data.batches import Batch, make_batch
 from recflax.fitted import cell_loss, fit_network
+from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
-from recflax.training import TrainConfig
 from recflax.worlds.store import Store
 from recflax.worlds.store_log import StoreLog
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from recflax.estimates import mean_over_seeds
+from recflax.intervals import mean_over_seeds
 from recflax.lessons.statements import Statement, column
 from recflax.worlds.store import StoreConfig, build_store
 

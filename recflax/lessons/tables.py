@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recflax.estimates import prediction_interval
+from recflax.intervals import prediction_interval
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MAKES_NO_ROWS = {

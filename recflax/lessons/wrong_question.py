@@ -13,8 +13,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from recflax.baselines import ItemCF, MatrixFactorisation, Popularity
-from recflax.estimates import Estimate, mean_over_seeds, paired_difference
+from recflax.baselines import ItemCF, Popularity
+from recflax.estimates import Estimate
+from recflax.factorisation import MatrixFactorisation
+from recflax.intervals import mean_over_seeds, paired_difference
 from recflax.lessons.cells import (
     Counts,
     count,

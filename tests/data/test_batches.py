@@ -9,22 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recflax.data.batches import (
-    Batch,
+from recflax.data.baskets import (
     basket_examples,
-    history_batch,
+    first_baskets,
     item_matrix,
-    make_batch,
     next_basket,
     purchase_counts,
 )
-from recflax.data.logs import (
-    Log,
-    first_baskets,
-    keep_known_items,
-    split_by_time,
-    tiny_log,
-)
+from recflax.data.batches import Batch, history_batch, make_batch
+from recflax.data.logs import Log, keep_known_items, split_by_time, tiny_log
 
 M = 7
 

@@ -6,14 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recflax.data.logs import (
-    Log,
-    baskets,
-    first_baskets,
-    keep_known_items,
-    split_by_time,
-    tiny_log,
-)
+from recflax.data.baskets import baskets, first_baskets
+from recflax.data.logs import Log, keep_known_items, split_by_time, tiny_log
 
 
 def impressions() -> pd.DataFrame:

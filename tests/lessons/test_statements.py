@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from recflax.estimates import mean_over_seeds
+from recflax.intervals import mean_over_seeds
 from recflax.lessons.statements import Statement, by_name, column
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from recflax.baselines import BuyItAgain, ItemCF, Popularity
+from recflax.comparison import compare
 from recflax.data import online_retail
-from recflax.data.batches import item_matrix, next_basket, purchase_counts
+from recflax.data.baskets import first_baskets, item_matrix, next_basket, purchase_counts
 from recflax.data.cleaning import to_log
-from recflax.data.logs import first_baskets, keep_known_items, split_by_time
-from recflax.evaluation import compare
+from recflax.data.logs import keep_known_items, split_by_time
 
 WITHIN = 0.015
 

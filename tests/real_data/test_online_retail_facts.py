@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from recflax.data import online_retail
-from recflax.data.batches import item_matrix, next_basket, purchase_counts
+from recflax.data.baskets import first_baskets, item_matrix, next_basket, purchase_counts
 from recflax.data.cleaning import clean, to_log
-from recflax.data.logs import Log, first_baskets, keep_known_items, split_by_time
+from recflax.data.logs import Log, keep_known_items, split_by_time
 
 
 @pytest.fixture(scope="module")
