@@ -17,7 +17,7 @@ from recflax.estimates import A_NEW_STORE, PEOPLE_LIKE_THEM, STORES, Estimate, c
 _BLOCK = 1 << 22  # draws of a bootstrap that are held in memory at once
 
 
-def mean_over_seeds(values: Any, level: float = 0.95) -> Estimate:
+def mean_over_seeds(values: Any, level: float = 0.95, *, target: str = STORES) -> Estimate:
     r"""Return the mean over seeds with its t interval: what other stores would give.
 
     .. math:: \bar x \pm t_{n-1,\,(1+\text{level})/2}\; s / \sqrt n
@@ -25,6 +25,7 @@ def mean_over_seeds(values: Any, level: float = 0.95) -> Estimate:
     Args:
         values: (n,) one number a seed, n at least 2.
         level: Coverage, in (0, 1).
+        target: What another seed draws: another store, unless said otherwise.
 
     Raises:
         TypeError: The values are no numbers.
@@ -39,7 +40,7 @@ def mean_over_seeds(values: Any, level: float = 0.95) -> Estimate:
     check_share(level, "level")
     error = array.std(ddof=1) / math.sqrt(len(array))
     width = stats.t.ppf((1 + level) / 2, len(array) - 1) * error
-    return _around(array.mean(), error, width, STORES, level)
+    return _around(array.mean(), error, width, target, level)
 
 
 def mean_over_people(

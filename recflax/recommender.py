@@ -244,7 +244,7 @@ class Recommender(nnx.Module):
         Args:
             batch: histories, and candidates or None for the whole catalogue. Ids are checked.
             arm: which arm; None is the first.
-            rows: histories at a time, which bounds the memory.
+            rows: histories at a time at most, which bounds the memory.
 
         Raises:
             TypeError: ids that are not integers.
@@ -257,9 +257,11 @@ class Recommender(nnx.Module):
         batch = self._checked(batch)
         graphdef, params = nnx.split(self)
         number = self.config.arms.index(arm)
+        blocks = max(1, -(-len(batch.history) // rows))
+        step = max(1, -(-len(batch.history) // blocks))  # even blocks, so that one is compiled
         parts = [
-            _scores(graphdef, params, jax.tree.map(itemgetter(slice(start, start + rows)), batch))
-            for start in range(0, len(batch.history), rows)
+            _scores(graphdef, params, jax.tree.map(itemgetter(slice(start, start + step)), batch))
+            for start in range(0, max(1, len(batch.history)), step)
         ]
         return np.concatenate([np.asarray(part[:, number]) for part in parts])
 

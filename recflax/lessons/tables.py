@@ -64,7 +64,7 @@ class Table:
             else "The code behind the table has not changed since."
         )
         return (
-            f"{len(seeds)} stores, seeds {seeds.min()} to {seeds.max()}, made by "
+            f"{len(seeds)} seeds, {seeds.min()} to {seeds.max()}, made by "
             f"`{self.provenance['command']}` ({made}).\n{since}"
         )
 

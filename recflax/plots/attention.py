@@ -67,7 +67,8 @@ def heat_map(
 
     width = FULL[0] if heads > 1 or columns > 6 else HALF[0] * 1.3
     square = (width - 1.2) / heads / columns
-    height = 1.3 + min(max(square, 0.26), 0.5) * rows
+    tall = min(max(square, 0.26), 0.5) * rows  # inches, and so is the colour bar
+    height = 1.3 + tall
     figure, grid = plt.subplots(1, heads, figsize=(width, height), squeeze=False, sharey=True)
     write = rows * columns * heads <= 80 if write is None else write
     for ax, panel, title in zip(grid[0], panels, titles, strict=True):
@@ -85,7 +86,7 @@ def heat_map(
     grid[0, 0].invert_yaxis()
     grid[0, 0].set_ylabel(query_label)
     bar = figure.colorbar(mesh, ax=list(grid[0]), fraction=0.04, pad=0.02, ticks=[0, 0.5, 1])
-    bar.set_label("attention weight")
+    bar.set_label("attention weight" if tall > 1.3 else "weight")
     bar.outline.set_visible(False)
     return list(grid[0])
 

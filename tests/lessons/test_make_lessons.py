@@ -52,6 +52,37 @@ def test_rows_that_this_code_made_are_kept_and_others_made_again(tool, tmp_path,
     assert runs[3:] == [("gaps", 1000), ("gaps", 1001)]
 
 
+def test_a_table_is_compared_with_what_the_code_gives_now(tool, tmp_path, monkeypatch, capsys):
+    main, runs = tool
+    options = ["--folder", str(tmp_path), "--size", "7"]
+    main([*options, "--seeds", "4"])
+    runs.clear()
+    with pytest.raises(SystemExit) as same:
+        main([*options, "--compare", "2"])
+    assert same.value.code == 0
+    assert runs == [(lesson, seed) for lesson in ("gaps", "simpson") for seed in (1000, 1001)]
+    table = tmp_path / "gaps.csv"
+    table.write_text(table.read_text().replace(",7,142.857", ",7,99.0"))
+    with pytest.raises(SystemExit, match=r"gaps seed 1000: value is 142\.857\d+, and was 99\.0"):
+        main([*options, "--compare", "1"])
+    monkeypatch.setattr(tables, "digest", lambda lesson: "another")
+    with pytest.raises(SystemExit, match="simpson: the code has changed since its table was made"):
+        main([*options, "simpson", "--compare", "1"])
+
+
+def test_a_lesson_on_real_data_is_left_alone_without_them(tool, tmp_path, monkeypatch, capsys):
+    main, runs = tool
+    monkeypatch.setitem(main.__globals__, "REAL", {"simpson": 2})
+    options = ["--folder", str(tmp_path), "--size", "7", "--seeds", "4"]
+    monkeypatch.setattr("recflax.data.online_retail.available", lambda: False)
+    main([*options, "simpson"])
+    assert runs == []
+    assert "left as it is" in capsys.readouterr().out
+    monkeypatch.setattr("recflax.data.online_retail.available", lambda: True)
+    main([*options, "simpson"])
+    assert runs == [("simpson", 1000), ("simpson", 1001)]
+
+
 def test_an_unknown_lesson_is_named(tool, tmp_path, capsys):
     main, runs = tool
     with pytest.raises(SystemExit):

@@ -27,7 +27,7 @@ def test_what_is_written_is_read(table):
 
 
 def test_a_table_says_where_it_comes_from_and_whether_it_is_old(table, monkeypatch):
-    assert table.origin.startswith("11 stores, seeds 100 to 110, made by `python make.py gaps`")
+    assert table.origin.startswith("11 seeds, 100 to 110, made by `python make.py gaps`")
     assert table.origin.endswith("has not changed since.")
     monkeypatch.setattr(tables, "digest", lambda lesson: "other code")
     assert "has changed since: `make lessons`" in table.origin
