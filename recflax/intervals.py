@@ -81,28 +81,64 @@ def mean_over_people(
         .5 ± .4
     """
     array = _finite_vector(values, "values")
+    options = {"level": level, "method": method, "replicates": replicates, "seed": seed}
+    return ratio_over_people(array, np.ones(len(array)), people, **options)
+
+
+def ratio_over_people(
+    numerator: Any,
+    denominator: Any,
+    people: Any = None,
+    *,
+    level: float = 0.95,
+    method: str = "normal",
+    replicates: int = 1000,
+    seed: int | np.random.SeedSequence = 0,
+) -> Estimate:
+    r"""Return a ratio of two sums over rows, with an interval over people.
+
+    With the sums :math:`S_g` and :math:`D_g` of each of G people, the ratio is
+    :math:`r = \sum_g S_g / \sum_g D_g`, and its linearised variance (the delta method)
+
+    .. math:: \frac{G}{G-1} \frac{1}{(\sum_g D_g)^2} \sum_g (S_g - r D_g)^2 .
+
+    Arguments beside these two, and errors, are those of `mean_over_people`.
+
+    Args:
+        numerator: (N,) one number a row.
+        denominator: (N,) one number a row, with a positive sum.
+
+    Example:
+        >>> print(ratio_over_people([0.0, 2.0, 0.0, 4.0], [2.0, 2.0, 2.0, 2.0]))
+        .8 ± .9
+    """
+    above, below = _finite_vector(numerator, "values"), _finite_vector(denominator, "denominator")
     check_share(level, "level")
-    total, rows = array, np.ones(len(array))
+    if below.shape != above.shape:
+        raise ValueError(f"denominator must have the shape {above.shape}; got {below.shape}")
+    if not below.sum() > 0:
+        raise ValueError(f"denominator must have a positive sum; got {below.sum()}")
+    total, parts = above, below
     if people is not None:
         labels = np.asarray(people)
-        if labels.shape != array.shape:
-            raise ValueError(f"people must have the shape {array.shape}; got {labels.shape}")
+        if labels.shape != above.shape:
+            raise ValueError(f"people must have the shape {above.shape}; got {labels.shape}")
         _, index = np.unique(labels, return_inverse=True)
-        total, rows = np.bincount(index, weights=array), np.bincount(index).astype(float)
+        total, parts = np.bincount(index, weights=above), np.bincount(index, weights=below)
     count = len(total)  # G
     if count < 2:
         raise ValueError("people must name at least two people; got one")
-    mean = array.mean()
-    spread = np.square(total - rows * mean).sum() * count / (count - 1)
-    error = math.sqrt(spread) / len(array)
+    ratio = total.sum() / parts.sum()
+    spread = np.square(total - parts * ratio).sum() * count / (count - 1)
+    error = math.sqrt(spread) / parts.sum()
     if method == "normal":
         width = stats.norm.ppf((1 + level) / 2) * error
-        return _around(mean, error, width, PEOPLE_LIKE_THEM, level)
+        return _around(ratio, error, width, PEOPLE_LIKE_THEM, level)
     if method != "bootstrap":
         raise ValueError(f"method must be 'normal' or 'bootstrap'; got {method!r}")
-    means = _bootstrap_means(total, rows, replicates, seed)
-    lower, upper = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(mean, means.std(ddof=1), lower, upper, PEOPLE_LIKE_THEM, level=level)
+    ratios = _bootstrap_ratios(total, parts, replicates, seed)
+    lower, upper = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(ratio, ratios.std(ddof=1), lower, upper, PEOPLE_LIKE_THEM, level=level)
 
 
 def paired_difference(
@@ -177,21 +213,21 @@ def prediction_interval(values: Any, n_claims: int, family_error: float = 0.001)
     return _around(array.mean(), error, width, A_NEW_STORE, 1 - own_error)
 
 
-def _bootstrap_means(
-    total: np.ndarray, rows: np.ndarray, replicates: int, seed: int | np.random.SeedSequence
+def _bootstrap_ratios(
+    total: np.ndarray, parts: np.ndarray, replicates: int, seed: int | np.random.SeedSequence
 ) -> np.ndarray:
-    """Return (R,) means over all rows of G people drawn with replacement, block by block."""
+    """Return (R,) ratios of the sums of G people drawn with replacement, block by block."""
     if replicates < 2:
         raise ValueError(f"replicates must be at least 2; got {replicates}")
     rng = np.random.default_rng(seed)
     count = len(total)
     block = max(1, _BLOCK // count)
-    means = np.empty(replicates)
+    ratios = np.empty(replicates)
     for start in range(0, replicates, block):
         stop = min(start + block, replicates)
         drawn = rng.integers(0, count, (stop - start, count))  # (block, G)
-        means[start:stop] = total[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
-    return means
+        ratios[start:stop] = total[drawn].sum(axis=1) / parts[drawn].sum(axis=1)
+    return ratios
 
 
 def _around(value: float, error: float, width: float, target: str, level: float) -> Estimate:
