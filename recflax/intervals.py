@@ -81,7 +81,12 @@ def mean_over_people(
         .5 ± .4
     """
     array = _finite_vector(values, "values")
-    options = {"level": level, "method": method, "replicates": replicates, "seed": seed}
+    options: dict[str, Any] = {
+        "level": level,
+        "method": method,
+        "replicates": replicates,
+        "seed": seed,
+    }
     return ratio_over_people(array, np.ones(len(array)), people, **options)
 
 
