@@ -20,7 +20,7 @@ from flax import nnx
 from recflax.data.baskets import basket_examples, purchase_counts
 from recflax.data.batches import Batch, check_ids, history_batch
 from recflax.data.logs import Log
-from recflax.losses import basket_cross_entropy, binary_cross_entropy
+from recflax.losses import basket_cross_entropy, binary_cross_entropy, squared_error
 from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
 from recflax.training import FitResult, fit
@@ -41,6 +41,21 @@ def cell_loss(network: Recommender, batch: Batch) -> jax.Array:
         True
     """
     by_arm = jax.vmap(binary_cross_entropy, in_axes=1)
+    return by_arm(network(batch), batch.target, batch.weight).sum()
+
+
+def squared_cell_loss(network: Recommender, batch: Batch) -> jax.Array:
+    """`cell_loss` with the squared error of the probability: targets may leave [0, 1].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> network = Recommender(RecommenderConfig(n_items=2, initial_bias=0.0), rngs=nnx.Rngs(0))
+        >>> empty = Batch(*(jnp.zeros((1, 3), kind) for kind in (int, bool, bool)))
+        >>> cells = empty._replace(target=-jnp.ones((1, 1, 2)), weight=jnp.ones((1, 1, 2)))
+        >>> float(squared_cell_loss(network, cells))  # (.5 + 1)^2
+        2.25
+    """
+    by_arm = jax.vmap(squared_error, in_axes=1)
     return by_arm(network(batch), batch.target, batch.weight).sum()
 
 

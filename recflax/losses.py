@@ -5,6 +5,8 @@ Every loss is a weighted mean, :math:`\sum_i w_i \ell_i / \sum_i w_i`, over what
 weights are 0 the loss is 0, and so is its gradient.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -145,6 +147,91 @@ def binary_cross_entropy(
     if target.shape != logits.shape:
         raise ValueError(f"target must have shape {logits.shape}; got {target.shape}")
     return weighted_mean(jax.nn.softplus(logits) - target * logits, weight)
+
+
+def squared_error(
+    logits: jax.Array, target: jax.Array, weight: jax.Array | None = None
+) -> jax.Array:
+    r"""Weighted squared error of the probability, :math:`\ell = (\sigma(s) - y)^2`, for any y.
+
+    Its minimum, like that of `binary_cross_entropy`, is at the weighted mean of y. But y may lie
+    outside [0, 1], as the targets of `doubly_robust_target` do: there cross-entropy has no minimum
+    (with y below 0 it falls without end as s does), and this loss is at least 0.
+
+    Args:
+        logits: any shape.
+        target: the shape of ``logits``, any finite numbers.
+        weight: the shape of ``logits``, at least 0; None weighs all alike.
+
+    Raises:
+        ValueError: the shapes differ, whatever would broadcast.
+
+    Example:
+        >>> best = jnp.log(jnp.array([0.25 / 0.75, 0.25 / 0.75]))  # the logit of one in four
+        >>> slope = jax.grad(squared_error)(best, jnp.array([-0.5, 1.0]))  # their mean is .25
+        >>> bool(jnp.abs(slope.sum()) < 1e-7)
+        True
+    """
+    if target.shape != logits.shape:
+        raise ValueError(f"target must have shape {logits.shape}; got {target.shape}")
+    return weighted_mean(jnp.square(jax.nn.sigmoid(logits) - target), weight)
+
+
+def inverse_propensity(propensity: Any, clip: float | None = None) -> Any:
+    r"""Weights :math:`1 / e`, or :math:`\min(1 / e, c)`, of what was shown with chance e.
+
+    A loss over shown entries with these weights has the expectation of the loss over all entries,
+    whatever chose what is shown, as long as every entry could be. Clipped it has not; it varies
+    less.
+
+    Args:
+        propensity: any shape, in (0, 1]; numpy or JAX.
+        clip: c, the largest weight; None clips nothing.
+
+    Raises:
+        ValueError: ``clip`` is below 1.
+
+    Source: Schnabel et al., "Recommendations as Treatments" (2016), equation 8.
+
+    Example:
+        >>> inverse_propensity(jnp.array([0.5, 0.001]), clip=100).tolist()
+        [2.0, 100.0]
+    """
+    if clip is not None and not clip >= 1:
+        raise ValueError(f"clip must be at least 1; got {clip}")
+    weight = 1 / propensity
+    return weight if clip is None else weight.clip(max=clip)
+
+
+def doubly_robust_target(
+    predicted: Any, shown: Any, reward: Any, propensity: Any, clip: float | None = None
+) -> Any:
+    r"""A target whose mean is the outcome under display, if one of two models is right.
+
+    .. math:: \tilde y = q + \frac{t}{e} (y - q)
+
+    with t = 1 where it was shown. Its expectation given the history is :math:`E[Y \mid do(1)]` if
+    the propensity e is right, whatever the prediction q; or if q is right, whatever e. It can be
+    negative or above 1: fit it by `squared_error`.
+
+    Args:
+        predicted: q, any shape, made without the outcomes of these entries (cross-fitting).
+        shown: t, 0 or 1, of that shape.
+        reward: y, of that shape; where t is 0 it does not count.
+        propensity: e, of that shape, in (0, 1].
+        clip: the largest 1 / e, or None.
+
+    Raises:
+        ValueError: ``clip`` is below 1.
+
+    Source: Dudík, Langford and Li (2011), equation 2; Wang, Zhang, Sun and Qi (2019).
+
+    Example:
+        >>> one = doubly_robust_target(0.25, jnp.array([1, 1, 0]), jnp.array([1, 0, 0]), 0.5)
+        >>> one.tolist()
+        [1.75, -0.25, 0.25]
+    """
+    return predicted + shown * inverse_propensity(propensity, clip) * (reward - predicted)
 
 
 def basket_cross_entropy(

@@ -11,8 +11,11 @@ from jax.test_util import check_grads
 from recflax.losses import (
     basket_cross_entropy,
     binary_cross_entropy,
+    doubly_robust_target,
+    inverse_propensity,
     next_item_cross_entropy,
     sampled_cross_entropy,
+    squared_error,
     weighted_mean,
 )
 
@@ -138,3 +141,65 @@ def test_the_correction_makes_the_sampled_sum_unbiased() -> None:
 def test_the_door_says_what_came_and_what_was_expected(call, error, words) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_squared_error_by_hand_and_its_minimum() -> None:
+    logits = jnp.array([0.0, jnp.log(3.0)])  # one half, three quarters
+    loss = squared_error(logits, jnp.array([-0.5, 1.75]), jnp.array([3.0, 1.0]))
+    assert float(loss) == pytest.approx((3 * (0.5 + 0.5) ** 2 + (0.75 - 1.75) ** 2) / 4)
+    with pytest.raises(ValueError, match=r"target must have shape \(2,\); got \(2, 1\)"):
+        squared_error(logits, jnp.zeros((2, 1)))
+
+
+def test_a_negative_target_has_a_minimum_under_squared_error_and_none_under_cross_entropy() -> None:
+    target, far, further = jnp.array([-0.5]), jnp.array([-20.0]), jnp.array([-40.0])
+    assert float(binary_cross_entropy(further, target)) < float(binary_cross_entropy(far, target))
+    assert float(binary_cross_entropy(further, target)) == pytest.approx(-20.0)
+    assert float(squared_error(further, target)) == pytest.approx(0.25)
+
+
+def test_inverse_propensity_is_the_inverse_and_clips() -> None:
+    e = np.array([0.5, 0.1, 0.001])
+    np.testing.assert_allclose(inverse_propensity(e), [2, 10, 1000])
+    np.testing.assert_allclose(inverse_propensity(e, 10.0), [2, 10, 10])
+    np.testing.assert_allclose(inverse_propensity(jnp.array(e), 5.0), [2, 5, 5])
+    with pytest.raises(ValueError, match=r"clip must be at least 1; got 0\.5"):
+        inverse_propensity(e, 0.5)
+
+
+def test_a_weighted_loss_over_what_was_shown_is_the_loss_over_all_in_expectation() -> None:
+    """Exactly, by enumerating the 2^3 ways of showing three entries."""
+    logits, y = jnp.array([0.3, -1.0, 2.0]), jnp.array([1.0, 0.0, 1.0])
+    e = np.array([0.9, 0.2, 0.5])
+    each = jnp.logaddexp(0, logits) - y * logits
+    expected = 0.0
+    for shown in np.ndindex(2, 2, 2):
+        chance = np.prod(np.where(shown, e, 1 - e))
+        expected += chance * float((np.array(shown) * inverse_propensity(e) * each).sum())
+    assert expected == pytest.approx(float(each.sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize(("q", "logged"), [(0.9, 0.2), (0.3, 0.7)], ids=["wrong q", "wrong e"])
+def test_the_doubly_robust_target_has_the_right_mean_if_either_is_right(q, logged) -> None:
+    """Enumerated: shown with chance .2, bought if shown with chance .3."""
+    e, mu = 0.2, 0.3
+    mean = sum(
+        chance * doubly_robust_target(q, shown, reward, logged)
+        for shown, reward, chance in (
+            (1, 1, e * mu),
+            (1, 0, e * (1 - mu)),
+            (0, 0, 1 - e),
+        )
+    )
+    assert mean == pytest.approx(mu)
+
+
+def test_the_doubly_robust_target_is_off_by_the_product_of_both_errors() -> None:
+    e, mu, q, logged = 0.2, 0.3, 0.9, 0.7
+    mean = e * (q + (mu - q) / logged) + (1 - e) * q
+    both = sum(
+        chance * doubly_robust_target(q, shown, reward, logged)
+        for shown, reward, chance in ((1, 1, e * mu), (1, 0, e * (1 - mu)), (0, 0, 1 - e))
+    )
+    assert both == pytest.approx(mean)
+    assert both - mu == pytest.approx((1 - e / logged) * (q - mu))

@@ -13,12 +13,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from recflax.data import online_retail
+from recflax.data import coat, online_retail
 from recflax.lessons import tables
 
-LESSONS = ("gaps", "wrong_question", "anyway", "simpson", "next_basket")
-REAL = {"next_basket": 10}
-"""Lessons on a real shop, and how many seeds each has: starts of a network, not stores."""
+LESSONS = (
+    "gaps",
+    "wrong_question",
+    "anyway",
+    "simpson",
+    "next_basket",
+    "causal_loss",
+    "coat",
+)
+REAL = {"next_basket": (10, online_retail), "coat": (10, coat)}
+"""Lessons on real data: how many seeds (starts of a network, not stores), and the loader."""
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
 ABSOLUTE, RELATIVE = 0.02, 0.02  # what another version or processor may move a trained number by
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "tables"
@@ -37,10 +45,10 @@ def kept_rows(lesson: str, size: int, seeds: range, folder: Path) -> list[dict]:
 
 def make(lesson: str, size: int, seeds: range, folder: Path) -> None:
     if lesson in REAL:
-        if not online_retail.available():
+        if not REAL[lesson][1].available():
             print(f"{lesson}: left as it is, since the real data are not here", flush=True)
             return
-        seeds = seeds[: REAL[lesson]]
+        seeds = seeds[: REAL[lesson][0]]
     run = importlib.import_module(f"recflax.lessons.{lesson}").run
     command = (
         f"python tools/make_lessons.py {lesson} --first {seeds.start} --seeds {len(seeds)} "
@@ -64,7 +72,7 @@ def make(lesson: str, size: int, seeds: range, folder: Path) -> None:
 def compare(lesson: str, count: int, folder: Path) -> list[str]:
     """Run the first seeds of a table again; what differs, one line a column."""
     table = tables.read(lesson, folder)
-    if lesson in REAL and not online_retail.available():
+    if lesson in REAL and not REAL[lesson][1].available():
         print(f"{lesson}: not compared, since the real data are not here", flush=True)
         return []
     found = [f"{lesson}: the code has changed since its table was made"] if table.moved_on else []

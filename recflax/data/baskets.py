@@ -154,6 +154,7 @@ def baskets(log: Log) -> pd.DataFrame:
     A basket's time is that of its earliest line.
 
     Example:
+        >>> from recflax.data.logs import tiny_log
         >>> baskets(tiny_log())["time"].tolist()
         [10, 20, 10, 30]
     """
@@ -165,6 +166,7 @@ def first_baskets(log: Log) -> Log:
     """Keep, of all purchases, those of each person's first basket; events stay as they are.
 
     Example:
+        >>> from recflax.data.logs import tiny_log
         >>> first_baskets(tiny_log()).purchases["item"].tolist()
         [1, 3]
     """

@@ -15,16 +15,15 @@ import lzma
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pooch
 
 from recflax.data.cleaning import LINES, NON_PRODUCT_CODES
 from recflax.data.logs import check_columns
+from recflax.data.sources import DataNotFound, Source, cache_dir, download, local_file
 
 PUBLISHED = {
     "InvoiceNo": "invoice",
@@ -40,34 +39,10 @@ FOLDER, FILE = "online_retail", "online_retail.csv.xz"
 MAX_UNPACKED = 2**30  # bytes; the publisher's workbook unpacks to a few hundred million
 
 
-class DataNotFound(FileNotFoundError):  # noqa: N818 (says what happened, like FileNotFound)
-    """The data are neither here nor to be had; the message says what to set."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a file is published, and the SHA-256 that it must have."""
-
-    url: str
-    sha256: str
-
-
 PUBLISHER = Source(
     url="https://archive.ics.uci.edu/static/public/352/online+retail.zip",
     sha256="f5385cbb54bbebf7196389109c6b0621faab0c304e3702548165e71c84aede8b",
 )
-
-
-def cache_dir() -> Path:
-    """Return the cache: ``RECFLAX_CACHE_DIR``, or the operating system's place for caches."""
-    return Path(os.environ.get("RECFLAX_CACHE_DIR") or pooch.os_cache("recflax"))
-
-
-def _local_file() -> Path | None:
-    """Return the file under ``RECFLAX_DATA_DIR`` if there is one."""
-    folder = os.environ.get("RECFLAX_DATA_DIR")
-    path = Path(folder) / FOLDER / FILE if folder else None
-    return path if path and path.is_file() else None
 
 
 def _columnar_copy(source: Source) -> Path:
@@ -76,7 +51,7 @@ def _columnar_copy(source: Source) -> Path:
 
 def available() -> bool:
     """Say whether `load` needs no network: the data are under ``RECFLAX_DATA_DIR`` or cached."""
-    return _local_file() is not None or _columnar_copy(PUBLISHER).is_file()
+    return local_file(FOLDER, FILE) is not None or _columnar_copy(PUBLISHER).is_file()
 
 
 def load(
@@ -107,31 +82,14 @@ def load(
     """
     if path is not None:
         return read_lines(path, day_first=day_first)
-    local = _local_file()
+    local = local_file(FOLDER, FILE)
     if local is not None:
         return read_lines(local, day_first=day_first)
     copy = _columnar_copy(source)
     if not copy.is_file():
-        _save_columns(read_lines(_download(source), day_first=day_first), copy)
+        archive = download(source, "Online Retail", "online_retail.zip", f"{FOLDER}/{FILE}")
+        _save_columns(read_lines(archive, day_first=day_first), copy)
     return _load_columns(copy)
-
-
-def _download(source: Source) -> Path:
-    """Fetch the publisher's archive into the cache; its hash decides."""
-    try:
-        name = pooch.retrieve(
-            source.url,
-            known_hash=f"sha256:{source.sha256}",
-            fname="online_retail.zip",
-            path=cache_dir(),
-        )
-    except OSError as error:
-        raise DataNotFound(
-            f"Online Retail is not here, and {source.url} did not give it ({error}). Set "
-            f"RECFLAX_DATA_DIR to a folder that holds {FOLDER}/{FILE}, or call load() once with "
-            f"a network: it keeps a copy in {cache_dir()}."
-        ) from error
-    return Path(name)
 
 
 def read_lines(path: str | os.PathLike[str], *, day_first: bool = True) -> pd.DataFrame:

@@ -4,6 +4,7 @@ What changes between the lessons is never the network: it is which cells count, 
 A person of the store has one history, so her visits can be counted into one row of M cells.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from recflax.data.batches import Batch, make_batch
 from recflax.fitted import cell_loss, fit_network
+from recflax.losses import doubly_robust_target, inverse_propensity
 from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
 from recflax.worlds.store import Store
@@ -67,6 +69,55 @@ def exposed_cells(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(target, axis=1), np.stack([counts.shown, rest], axis=1)
 
 
+def inverse_propensity_cells(
+    log: StoreLog, clip: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""The cells of `exposed_cells`, each visit weighted by how rarely its display came.
+
+    Arm "shown": a visit that showed A counts :math:`1/e(A)`, or at most ``clip``, in the cell of A.
+    Arm "not shown": it counts :math:`1/((M-1)\, e(A))` in the cell of every other item j. Since
+    each of these M - 1 displays then has the same expected weight, the weighted mean of the cell
+    is the chance of j with a random other item in the slot, which is do(0) if showing one item
+    changes no other.
+
+    Args:
+        log: a log of the store, with its propensities.
+        clip: the largest weight of arm "shown"; None clips nothing.
+    """
+    weight = inverse_propensity(log.propensity, clip)
+    shown = log.shown_counts(weight)
+    bought_shown = log.shown_counts(weight * log.bought_shown)
+    other = inverse_propensity(log.propensity) / (len(log.items) - 1)
+    in_slot = log.shown_counts(other)
+    rest = in_slot.sum(axis=1, keepdims=True) - in_slot
+    bought = np.zeros_like(rest)
+    row, item = log.purchase_row, log.purchase_item
+    np.add.at(bought, (log.person[row], item - 1), other[row] * (item != log.shown[row]))
+    target = share(bought_shown, shown), share(bought, rest)
+    cells = np.stack(target, axis=1), np.stack([shown, rest], axis=1)
+    return cells[0].astype(np.float32), cells[1].astype(np.float32)
+
+
+def doubly_robust_cells(
+    log: StoreLog, predicted: np.ndarray, clip: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Arm "shown" with the target of `doubly_robust_target`, arm "not shown" as exposed.
+
+    Args:
+        log: a log of the store, with its propensities.
+        predicted: (U, M) chance of a purchase under display, fitted without these people.
+        clip: the largest 1 / propensity, or None.
+    """
+    counts = count(log)
+    of_row = predicted[log.person, log.shown - 1]
+    corrected = doubly_robust_target(of_row, 1.0, log.bought_shown, log.propensity, clip)
+    target = predicted + log.shown_counts(corrected - of_row) / counts.visits
+    exposed = exposed_cells(counts)
+    visits = np.broadcast_to(counts.visits, predicted.shape)
+    cells = np.stack([target, exposed[0][:, 1]], axis=1)
+    return cells.astype(np.float32), np.stack([visits, exposed[1][:, 1]], axis=1)
+
+
 def fit_cells(
     store: Store,
     cells: tuple[np.ndarray, np.ndarray],
@@ -74,6 +125,8 @@ def fit_cells(
     key: jax.Array,
     config: RecommenderConfig | None = None,
     train: TrainConfig | None = None,
+    loss: Callable[[Any, Batch], jax.Array] = cell_loss,
+    people: np.ndarray | None = None,
 ) -> Recommender:
     """Trains the lessons' network on cells (U, A, M), and returns it.
 
@@ -83,16 +136,19 @@ def fit_cells(
         key: a random key.
         config: the shape of the network; its arms must be those of the cells.
         train: how to train.
+        loss: `recflax.fitted.cell_loss` or `recflax.fitted.squared_cell_loss`.
+        people: (n,) whose cells these are; None: everybody's, in the order of the ids.
     """
     target, weight = cells
     config = config or network_config(store, arms=ARMS[: target.shape[1]])
-    data = histories(store)._replace(target=target, weight=weight)
-    return fit_network(config, cell_loss, data, train or TrainConfig(), key=key)[0]
+    data = histories(store, people)._replace(target=target, weight=weight)
+    return fit_network(config, loss, data, train or TrainConfig(), key=key)[0]
 
 
-def histories(store: Store) -> Batch:
-    """Every person's history, in the order of the ids."""
-    return make_batch(store.history, store.bought, n_items=store.config.n_items)
+def histories(store: Store, people: np.ndarray | None = None) -> Batch:
+    """The histories of people (n,), or of everybody in the order of the ids."""
+    rows = slice(None) if people is None else people
+    return make_batch(store.history[rows], store.bought[rows], n_items=store.config.n_items)
 
 
 def network_config(store: Store, **changed: Any) -> RecommenderConfig:

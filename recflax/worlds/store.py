@@ -167,7 +167,14 @@ class Store(Truth):
         """The catalogue as a table: item, category, price, name, text."""
         return describe_items(self.category, self.popularity, self.price)
 
-    def log(self, visits: int = 8, stream: str = "log", rand: float | None = None) -> StoreLog:
+    def log(
+        self,
+        visits: int = 8,
+        stream: str = "log",
+        rand: float | None = None,
+        *,
+        log_intent: bool = False,
+    ) -> StoreLog:
         """Draw visits of every person, and what was shown and bought at them.
 
         Args:
@@ -178,6 +185,8 @@ class Store(Truth):
             rand: share of visits that are filled at random; None is the config's, and 1 for the
                 slice. The truths ``see``, ``see_exposed`` and ``logging_policy`` are those of a log
                 with the config's share.
+            log_intent: write down the intent of each visit, which this store keeps to itself
+                otherwise. Nothing else of the log changes.
 
         Raises:
             TypeError: visits is no integer.
@@ -199,7 +208,7 @@ class Store(Truth):
         if not 1 <= visits <= HELDOUT:
             raise ValueError(f"visits must be from 1 to {HELDOUT}; got {visits}")
         first = HELDOUT if stream == "heldout" else 0
-        return draw_log(self, _stream(self.seed, stream), visits, rand, first)
+        return draw_log(self, _stream(self.seed, stream), visits, rand, first, log_intent)
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:

@@ -27,6 +27,7 @@ class StoreLog:
         purchase_item: (P,) its item id; displayed and organic purchases alike.
         histories: history and bought, each (U, L), as they were before the first visit.
         items: the catalogue.
+        intent: (R,) 0 or 1, the intent of the visit; None unless the shop was told to log it.
     """
 
     person: np.ndarray
@@ -39,6 +40,7 @@ class StoreLog:
     purchase_item: np.ndarray
     histories: tuple[np.ndarray, np.ndarray]
     items: pd.DataFrame
+    intent: np.ndarray | None = None
 
     @property
     def n_visits(self) -> int:
@@ -108,7 +110,12 @@ class StoreLog:
 
 
 def draw_log(
-    store: "Store", rng: np.random.Generator, visits: int, rand: float, first: int
+    store: "Store",
+    rng: np.random.Generator,
+    visits: int,
+    rand: float,
+    first: int,
+    log_intent: bool = False,
 ) -> StoreLog:
     """Draw visits: intent, display, purchases. What is logged as propensity draws nothing.
 
@@ -118,6 +125,7 @@ def draw_log(
         visits: visits a person.
         rand: share of visits filled uniformly at random.
         first: number of the first visit.
+        log_intent: write the intent of each visit down too; nothing else changes.
     """
     config = store.config
     people, items = config.n_people, config.n_items
@@ -141,6 +149,7 @@ def draw_log(
             "randomised",
             "purchase_row",
             "purchase_item",
+            "intent",
         )
     }
     for visit in range(visits):
@@ -164,11 +173,15 @@ def draw_log(
             "randomised": randomised,
             "purchase_row": visit * people + buyer,
             "purchase_item": item + 1,
+            "intent": z,
         }
         for name, column in new.items():
             columns[name].append(column)
+    logged_columns = {name: np.concatenate(parts) for name, parts in columns.items()}
+    if not log_intent:
+        del logged_columns["intent"]
     return StoreLog(
-        **{name: np.concatenate(parts) for name, parts in columns.items()},
+        **logged_columns,
         histories=(store.history, store.bought),
         items=store.items,
     )

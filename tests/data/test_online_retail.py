@@ -15,7 +15,8 @@ import pytest
 
 from recflax.data import online_retail
 from recflax.data.cleaning import LINES, NON_PRODUCT_CODES
-from recflax.data.online_retail import DataNotFound, Source, available, load, parse_dates
+from recflax.data.online_retail import available, load, parse_dates
+from recflax.data.sources import DataNotFound, Source
 
 HEADING = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 FIRST = "536365,00123,RED MUG,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
@@ -247,7 +248,7 @@ def test_a_download_is_checked_read_once_and_kept_by_column(server, monkeypatch)
     source = Source(f"{address}/online.zip", hashlib.sha256(content).hexdigest())
     first = load(source=source)
     (folder / "online.zip").unlink()
-    monkeypatch.setattr(online_retail, "_download", None)  # a second download would be an error
+    monkeypatch.setattr(online_retail, "download", None)  # a second download would be an error
     pd.testing.assert_frame_equal(load(source=source), first)
     assert first["description"].isna().tolist() == [False, True, False]
 

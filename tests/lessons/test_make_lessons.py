@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from recflax.data import coat
 from recflax.lessons import tables
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_lessons.py"
@@ -72,13 +73,13 @@ def test_a_table_is_compared_with_what_the_code_gives_now(tool, tmp_path, monkey
 
 def test_a_lesson_on_real_data_is_left_alone_without_them(tool, tmp_path, monkeypatch, capsys):
     main, runs = tool
-    monkeypatch.setitem(main.__globals__, "REAL", {"simpson": 2})
+    monkeypatch.setitem(main.__globals__, "REAL", {"simpson": (2, coat)})
     options = ["--folder", str(tmp_path), "--size", "7", "--seeds", "4"]
-    monkeypatch.setattr("recflax.data.online_retail.available", lambda: False)
+    monkeypatch.setattr("recflax.data.coat.available", lambda: False)
     main([*options, "simpson"])
     assert runs == []
     assert "left as it is" in capsys.readouterr().out
-    monkeypatch.setattr("recflax.data.online_retail.available", lambda: True)
+    monkeypatch.setattr("recflax.data.coat.available", lambda: True)
     main([*options, "simpson"])
     assert runs == [("simpson", 1000), ("simpson", 1001)]
 
