@@ -26,7 +26,7 @@ TOP = ("lessons", "plots")
 
 def floor_of(name: str) -> int:
     """0 for ground, 1 for next, 2 for top."""
-    if name in GROUND:
+    if name in GROUND or name.startswith("causal."):
         return 0
     return 2 if name.split(".")[0] in TOP else 1
 

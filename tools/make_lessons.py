@@ -23,8 +23,13 @@ LESSONS = (
     "simpson",
     "next_basket",
     "causal_loss",
+    "scale",
+    "weighting_limits",
     "coat",
 )
+OWN_SIZE = {"weighting_limits": 2_000}
+"""People in the stores of lessons that say so themselves."""
+
 REAL = {"next_basket": (10, online_retail), "coat": (10, coat)}
 """Lessons on real data: how many seeds (starts of a network, not stores), and the loader."""
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
@@ -94,7 +99,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("lessons", nargs="*", metavar="lesson", help=f"of {', '.join(LESSONS)}")
     parser.add_argument("--first", type=int, default=FIRST_SEED)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="at least two")
-    parser.add_argument("--size", type=int, default=SIZE, help="people in each store")
+    parser.add_argument(
+        "--size", type=int, help=f"people in each store; {SIZE:,} or the lesson's own"
+    )
     parser.add_argument(
         "--compare", type=int, metavar="N", help="make nothing: run N seeds of each table again"
     )
@@ -112,7 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("\n".join(found) or 0)
     given.folder.mkdir(parents=True, exist_ok=True)
     for lesson in given.lessons or LESSONS:
-        make(lesson, given.size, range(given.first, given.first + given.seeds), given.folder)
+        size = given.size or OWN_SIZE.get(lesson, SIZE)
+        make(lesson, size, range(given.first, given.first + given.seeds), given.folder)
 
 
 if __name__ == "__main__":

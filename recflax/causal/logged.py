@@ -288,6 +288,8 @@ def finite_vector(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def check_shape(array: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
     """Raise a ValueError unless an array has shape (n,), n at least 1; nothing is broadcast."""
+    if array.shape == (0,):
+        raise ValueError(f"{name} must have at least one row; got none")
     if array.ndim != 1 or array.shape != shape or not len(array):
         wanted = f"{shape}" if len(shape) == 1 and shape[0] else "(n,), n at least 1"
         raise ValueError(f"{name} must have shape {wanted}; got {array.shape}")
