@@ -14,11 +14,21 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from recflax import cross_attention, self_attention
+from recflax import cross_attention, fitted, self_attention
+from recflax.causal import effects, logged
+from recflax.causal.effects import cross_fit, doubly_robust
 from recflax.data.batches import Batch, make_batch
 from recflax.fitted import basket_loss, fit_network
 from recflax.intervals import mean_over_people
-from recflax.lessons import anyway, cells, gaps, wrong_question
+from recflax.lessons import (
+    anyway,
+    causal_loss,
+    cells,
+    gaps,
+    trainings,
+    weighting_limits,
+    wrong_question,
+)
 from recflax.lessons.statements import by_name
 from recflax.losses import binary_cross_entropy, next_item_cross_entropy
 from recflax.optimiser import TrainConfig
@@ -89,6 +99,52 @@ def weighting_finds_the_uniform_policy() -> bool:
     weight = 1 / store.config.n_items / log.propensity
     found = mean_over_people(weight * log.bought_shown, log.person)
     return abs(found.value - store.do(1).mean()) < 4 * found.std_error
+
+
+def limits_claim(name: str) -> bool:
+    """A claim of the limits of weighting, made afresh on small stores."""
+    rows = [weighting_limits.run(seed, 499) for seed in SEEDS]
+    return by_name(weighting_limits.claims(rows))[name].holds
+
+
+def exposed_rows_have_a_limit() -> bool:
+    """A perfect fit to exposed rows is wrong about do(show) on the campaign."""
+    store = build_store(StoreConfig(n_people=499), 3)
+    limit = trainings.Answers(store.see_exposed(), None)
+    return causal_loss.measure(store, limit)["campaign"] > 0.02
+
+
+def weighted_cells_are_do() -> bool:
+    """Sums of inverse-propensity weights times purchases are do(show), within 4 errors."""
+    store = build_store(StoreConfig(n_people=1_500), 3)
+    target, weight = cells.inverse_propensity_cells(store.log())
+    found = mean_over_people((target * weight)[:, 0].mean(axis=1) / 8)
+    return abs(found.value - store.do(1).mean()) < 4 * found.std_error
+
+
+def cross_fitting_survives_learning_by_heart() -> bool:
+    """A learner that repeats what it was taught is no harm to an effect that is zero.
+
+    Treatment is a coin and the outcome another one; each row has a feature of its own. On other
+    folds the learner knows nothing and says the mean; on its own fold it knows the answer, which
+    makes the standard error vanish.
+    """
+    rng = np.random.default_rng(5)
+    n = 1_000
+    log = logged.Treated(rng.random(n) < 0.5, (rng.random(n) < 0.5).astype(float))
+
+    def by_heart(known: np.ndarray, treatment: np.ndarray, outcome: np.ndarray, key: jax.Array):
+        taught = dict(zip(known.tolist(), outcome.tolist(), strict=True))
+
+        def predict(asked: np.ndarray) -> tuple[np.ndarray, ...]:
+            answer = np.array([taught.get(row, outcome.mean()) for row in asked.tolist()])
+            return np.full(len(asked), 0.5), answer, answer
+
+        return predict
+
+    found = doubly_robust(log, cross_fit(log, np.arange(n), by_heart, key=jax.random.key(0)))
+    coin = 1 / np.sqrt(n)  # standard deviation of a difference of two halves of coins
+    return 0.9 * coin < found.std_error < 1.1 * coin
 
 
 def newest_event_is_read() -> bool:
@@ -175,10 +231,10 @@ def the_future_in_the_log(patch: pytest.MonkeyPatch) -> None:
 
 
 def weights_ignored(patch: pytest.MonkeyPatch) -> None:
-    def unweighted(network: Recommender, batch: Batch) -> jax.Array:
-        return jax.vmap(binary_cross_entropy, in_axes=1)(network(batch), batch.target).sum()
+    def unweighted(logits: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+        return binary_cross_entropy(logits, target)
 
-    patch.setattr(cells, "cell_loss", unweighted)
+    patch.setattr(fitted, "binary_cross_entropy", unweighted)
 
 
 def all_rows_in_the_place_of_the_exposed(patch: pytest.MonkeyPatch) -> None:
@@ -214,6 +270,23 @@ def padding_mask_ignored(patch: pytest.MonkeyPatch) -> None:
         )
 
 
+def the_logged_propensity_ignored(patch: pytest.MonkeyPatch) -> None:
+    def as_if_uniform(self: logged.Logged, policy: np.ndarray) -> np.ndarray:
+        return policy[self.context, self.action] * policy.shape[1]
+
+    patch.setattr(logged.Logged, "weight", as_if_uniform)
+
+
+def clipping_that_always_applies(patch: pytest.MonkeyPatch) -> None:
+    honest = cells.inverse_propensity
+    patch.setattr(cells, "inverse_propensity", lambda e, clip=None: honest(e, 10.0))
+
+
+def the_same_fold_for_fit_and_use(patch: pytest.MonkeyPatch) -> None:
+    honest = effects._parts
+    patch.setattr(effects, "_parts", lambda fold, number: (honest(fold, number)[1],) * 2)
+
+
 MUTATIONS: list[tuple[Callable[[], bool], Callable[[pytest.MonkeyPatch], None]]] = [
     (lambda: gap_claim("confounding-campaign"), see_in_the_place_of_do),
     (lambda: gap_claim("confounding-zero-untargeted"), the_campaign_follows_intent_always),
@@ -223,6 +296,10 @@ MUTATIONS: list[tuple[Callable[[], bool], Callable[[pytest.MonkeyPatch], None]]]
     (lambda: ranking_claim("perfect-log-ndcg"), the_future_in_the_log),
     (lambda: network_claim("calibrated-on-the-log"), weights_ignored),
     (lambda: network_claim("exposed-increment"), all_rows_in_the_place_of_the_exposed),
+    (lambda: limits_claim("weighting-unbiased"), the_logged_propensity_ignored),
+    (exposed_rows_have_a_limit, see_in_the_place_of_do),
+    (weighted_cells_are_do, clipping_that_always_applies),
+    (cross_fitting_survives_learning_by_heart, the_same_fold_for_fit_and_use),
     (newest_event_is_read, positions_off),
     (nobody_predicts_a_coin, future_mask_off),
     (padding_does_not_count, padding_mask_ignored),
