@@ -69,7 +69,9 @@ class Logged:
     @cached_property
     def fingerprint(self) -> str:
         """What tells this log from another one."""
-        return _digest(self.context, self.action, self.reward, self.propensity)
+        return _digest(
+            self.context, self.action, self.reward, self.propensity, _groups(self.person)
+        )
 
     def bind(self, predicted: Any) -> Predictions:
         """Bind predicted rewards (C, A), of every action in every context, to this log.
@@ -186,7 +188,7 @@ class Treated:
     @cached_property
     def fingerprint(self) -> str:
         """What tells this log from another one."""
-        return _digest(self.treatment, self.outcome)
+        return _digest(self.treatment, self.outcome, _groups(self.person))
 
     def bind(
         self, propensity: Any = None, outcome_0: Any = None, outcome_1: Any = None
@@ -309,6 +311,11 @@ def _indices(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(wrong):
         raise ValueError(f"{name} must be at least 0; entry {wrong[0]} is {array[wrong[0]]}")
     return array
+
+
+def _groups(person: np.ndarray) -> np.ndarray:
+    """Which rows are one person's, whatever the labels."""
+    return np.unique(person, return_inverse=True)[1]
 
 
 def _digest(*arrays: np.ndarray) -> str:

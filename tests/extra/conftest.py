@@ -1,0 +1,10 @@
+"""Comparisons with packages that recflax does not need: collected only where they are installed.
+
+``pip install doubleml``, then ``python -m pytest tests/extra``.
+"""
+
+from importlib.util import find_spec
+
+NEEDS = {"test_doubleml.py": "doubleml"}
+
+collect_ignore = [name for name, package in NEEDS.items() if find_spec(package) is None]
