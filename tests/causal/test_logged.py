@@ -92,7 +92,7 @@ def test_another_length_is_an_error(name):
 
 
 def test_a_log_without_rows_is_an_error():
-    with pytest.raises(ValueError, match="reward must have shape"):
+    with pytest.raises(ValueError, match="reward must have at least one row; got none"):
         Logged([], [], [], [])
 
 
