@@ -1,6 +1,6 @@
 """Comparisons with packages that recflax does not need: collected only where they are installed.
 
-``pip install doubleml``, then ``python -m pytest tests/extra``.
+``pip install ".[extra]"``, then ``python -m pytest tests/extra``.
 """
 
 from importlib.util import find_spec
