@@ -7,6 +7,8 @@ from recflax.lessons import scale
 from recflax.lessons.statements import by_name
 from recflax.worlds.store import StoreConfig, build_store
 
+MEASURES = ("ndcg", "campaign", "noise", "limit")
+
 
 def test_both_series_meet_in_the_lessons_own_network() -> None:
     found = scale.settings(8_000)
@@ -27,12 +29,11 @@ def test_the_limit_is_exact_and_the_rest_is_in_range() -> None:
 
 
 def test_claims_refuse_a_bias_that_goes_away() -> None:
-    row = {f"{name}_campaign": 0.05 for name in scale.settings(8_000)}
-    row |= {"people_0.25_ndcg": 0.44, "people_4_ndcg": 0.46}
-    row |= {"people_0.25_noise": 0.07, "people_4_noise": 0.03}
+    row = {f"{name}_{what}": 0.05 for name in scale.settings(8_000) for what in MEASURES}
+    row |= {"people_0.25_ndcg": 0.44, "people_4_ndcg": 0.46, "width_8_ndcg": 0.42}
+    row |= {"width_128_ndcg": 0.47, "people_0.25_noise": 0.07, "people_4_noise": 0.03}
     assert all(statement.holds for statement in scale.claims([row, row]))
     gone = row | {"people_4_campaign": 0.0, "width_128_campaign": 0.0}
     found = by_name(scale.claims([gone, gone]))
-    assert not found["scale-people-bias-stays"].holds
-    assert not found["scale-width-bias-stays"].holds
-    assert not found["scale-width-bias-like-narrow"].holds
+    assert not found["scale-people-bias-is-the-limit"].holds
+    assert not found["scale-width-bias-is-near-the-limit"].holds
