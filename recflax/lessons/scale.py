@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from recflax.intervals import paired_difference
+from recflax.intervals import mean_over_seeds, paired_difference
 from recflax.lessons.cells import (
     count,
     exposed_cells,
@@ -127,6 +127,13 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
             ),
             at_least=-0.015,
             at_most=0.015,
+            seeds=seeds,
+        ),
+        Statement(
+            "scale-limit-above-zero",
+            "That limit is not zero: the exact error of P(Y | shown) on the campaign.",
+            mean_over_seeds(column(rows, f"{many}_limit")),
+            at_least=0.0,
             seeds=seeds,
         ),
         Statement(

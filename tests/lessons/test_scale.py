@@ -31,7 +31,12 @@ def test_the_limit_is_exact_and_the_rest_is_in_range() -> None:
 def test_claims_refuse_a_bias_that_goes_away() -> None:
     row = {f"{name}_{what}": 0.05 for name in scale.settings(8_000) for what in MEASURES}
     row |= {"people_0.25_ndcg": 0.44, "people_4_ndcg": 0.46, "width_8_ndcg": 0.42}
-    row |= {"width_128_ndcg": 0.47, "people_0.25_noise": 0.07, "people_4_noise": 0.03}
+    row |= {
+        "width_128_ndcg": 0.47,
+        "people_0.25_noise": 0.07,
+        "people_4_noise": 0.03,
+        "people_4_limit": 0.051,
+    }
     assert all(statement.holds for statement in scale.claims([row, row]))
     gone = row | {"people_4_campaign": 0.0, "width_128_campaign": 0.0}
     found = by_name(scale.claims([gone, gone]))
