@@ -172,7 +172,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         *blind,
         say(
             "blind-never-cover",
-            "Not one of their 95% intervals holds the effect: intervals that do.",
+            "Not one 95% interval of the difference of means, the bag of words or attention "
+            "without positions holds the effect of the banner: intervals that do.",
             sum(hits(name) for name in ("difference", "bag", "no_positions")),
             at_most=0.0,
         ),
@@ -186,20 +187,22 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "attention-covers",
-            "Its 95% intervals hold the effect as often as they should: intervals that do.",
+            "The 95% intervals of attention with positions hold the effect of the banner as often "
+            "as they should: intervals that do.",
             hits("attention"),
             at_least=fewest,
         ),
         say(
             "true-covers",
-            "So do those of the true nuisances.",
+            "The 95% intervals of the true nuisances hold the effect of the banner as often as "
+            "they should: intervals that do.",
             hits("true"),
             at_least=fewest,
         ),
         say(
             "positions-alone",
-            "The places are all that it takes: the same network without them is off by more, on "
-            "the same logs.",
+            "Without the places the same network is off by more from the effect of the banner, on "
+            "the same logs: by how much.",
             paired_difference(
                 column(rows, "no_positions_off"), column(rows, "attention_off"), over="seeds"
             ),
@@ -213,7 +216,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "people-help",
-            "With a quarter of the people it is off by more than with all of them: by how much.",
+            "With a quarter of the people attention is off by more from the effect of the banner than "
+            "with all of them: by how much.",
             paired_difference(
                 column(rows, "people_0.25_attention_off"),
                 column(rows, "attention_off"),

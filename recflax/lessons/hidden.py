@@ -198,14 +198,15 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "open-covers",
-            "While nothing is hidden its 95% intervals hold the effect as often as they should: "
-            "intervals that do.",
+            "While nothing is hidden the 95% intervals of the doubly robust estimate of the "
+            "banner's effect hold it as often as they should: intervals that do.",
             float(get("g_0_dr_hit").sum()),
             at_least=fewest,
         ),
         say(
             "strong-never-covers",
-            "With g = 1.5 and g = 2 not one of them does.",
+            "With a hidden intent of strength g = 1.5 or g = 2 not one 95% interval of the doubly "
+            "robust estimate holds the effect of the banner.",
             float(get("g_1.5_dr_hit").sum() + get("g_2_dr_hit").sum()),
             at_most=0.0,
         ),
@@ -218,20 +219,23 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "outcome-lambda-covers",
-            "At the smaller exact Lambda of P(T | H, Y(t)) it holds the effect at least as often "
-            "as 95% of the time: intervals that do, at the strength with the fewest.",
+            "At the smaller exact Lambda of P(T | H, Y(t)) the sensitivity interval holds the "
+            "effect as often as 95% of the time or more: intervals that do, at the strength with "
+            "the fewest.",
             float(min(get(f"g_{g:g}_outcome_hit").sum() for g in hidden)),
             at_least=fewest,
         ),
         say(
             "outcome-lambda-is-narrower",
-            "At g = 1 that interval is less than half as wide as the other one: their ratio.",
+            "At g = 1 the sensitivity interval at the Lambda of P(T | H, Y(t)) is less than half "
+            "as wide as the one at the Lambda of P(T | H, z): their ratio.",
             mean_over_seeds(width["outcome"] / width["intent"]),
             at_most=0.5,
         ),
         say(
             "outcome-lambda-informs",
-            "At g = 0.5 it leaves out zero: its lower end.",
+            "At g = 0.5 the sensitivity interval at the Lambda of P(T | H, Y(t)) leaves out zero: "
+            "its lower end.",
             mean_over_seeds(get("g_0.5_outcome_lower")),
             at_least=0.03,
         ),
@@ -244,14 +248,15 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "whole-log-never-covers",
-            "Not one 95% interval of the whole log of eight visits a person holds the effect.",
+            "With a hidden intent of g = 1 not one 95% interval from the whole log of eight "
+            "visits a person holds the effect of the banner.",
             float(get("whole_hit").sum()),
             at_most=0.0,
         ),
         say(
             "whole-log-is-surer",
-            "The whole log is off by many times the standard error that it reports: error over "
-            "standard error.",
+            "With a hidden intent of g = 1 the estimate from the whole log is off by many times "
+            "the standard error that it reports: error over standard error.",
             mean_over_seeds(get("whole_error") / get("whole_std_error")),
             at_least=5.0,
         ),
@@ -264,15 +269,16 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "slice-is-unbiased",
-            "The randomised twentieth is right on average: distance of all seeds together from "
-            "the effect, in standard errors.",
+            "With a hidden intent of g = 1 the randomised twentieth of the visits is right on "
+            "average: distance of all seeds together from the effect, in standard errors.",
             errors_away("slice", 0.0),
             at_least=-4.0,
             at_most=4.0,
         ),
         say(
             "slice-covers",
-            "Its 95% intervals hold the effect as often as they should: intervals that do.",
+            "The 95% intervals of the randomised twentieth hold the effect of the banner as often "
+            "as they should: intervals that do.",
             float(get("slice_hit").sum()),
             at_least=fewest,
         ),

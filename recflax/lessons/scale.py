@@ -120,8 +120,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         Statement(
             "scale-people-bias-is-the-limit",
-            "Its error of do(show) on the campaign is then that of P(Y | shown), the exact limit: "
-            "difference at the largest number of people.",
+            "With 32,000 people the exposed network's error of do(show) on the campaign is that of "
+            "P(Y | shown), the exact limit: difference.",
             paired_difference(
                 column(rows, f"{many}_campaign"), column(rows, f"{many}_limit"), over="seeds"
             ),
@@ -131,15 +131,16 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         Statement(
             "scale-limit-above-zero",
-            "That limit is not zero: the exact error of P(Y | shown) on the campaign.",
+            "The exact error of P(Y | shown) as do(show) on the campaign is above zero, with "
+            "32,000 people.",
             mean_over_seeds(column(rows, f"{many}_limit")),
             at_least=0.0,
             seeds=seeds,
         ),
         Statement(
             "scale-width-bias-is-near-the-limit",
-            "A network of sixteen times the width comes near that limit too, and not near zero: "
-            "difference at the largest width.",
+            "A network of sixteen times the width comes near the error of P(Y | shown) on the "
+            "campaign too, and not near zero: difference from that limit.",
             paired_difference(
                 column(rows, f"{wide}_campaign"), column(rows, f"{wide}_limit"), over="seeds"
             ),
@@ -149,8 +150,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         Statement(
             "scale-width-ranks-better",
-            "The wider network ranks the log's held-out purchases better: NDCG@10, widest minus "
-            "narrowest.",
+            "A network of width 128 ranks the log's held-out purchases better than one of width 8: "
+            "NDCG@10, how much.",
             paired_difference(
                 column(rows, f"{wide}_ndcg"), column(rows, f"{narrow}_ndcg"), over="seeds"
             ),

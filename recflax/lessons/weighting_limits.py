@@ -206,7 +206,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "unbiased-by-law",
-            "Summed over every cell, the biases of those estimates are zero: the largest.",
+            "Summed over every cell, the exact biases of estimates with right propensities are zero: "
+            "the largest.",
             float(np.max([np.abs(get(f"{name}_bias")).max() for name in unbiased])),
             at_most=1e-12,
         ),
@@ -250,8 +251,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "sample-size-flatters",
-            "There the log's own effective sample size is larger than the exact one: how many "
-            "times, as a power of ten.",
+            "With hardly any overlap the log's own effective sample size is larger than the exact "
+            "one: how many times, as a power of ten.",
             mean_over_seeds(np.log10(get("hardly_size") / get("hardly_exact_size"))),
             at_least=0.0,
         ),
@@ -281,7 +282,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "clip-helps-when-all-is-lost",
-            "With hardly any overlap clipping at 10 makes it better: the same difference.",
+            "With hardly any overlap clipping at 10 makes the estimate better: difference in exact "
+            "root mean squared error, in purchases per visit.",
             clip_loses("hardly"),
             at_most=0.0,
         ),
@@ -294,14 +296,15 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "free-test-fires",
-            "There the mean weight, which should be 1, says so without any truth at hand: its "
-            "distance from 1 in its own standard errors.",
+            "Where half of the products are never shown, the mean weight is not 1, which takes no "
+            "truth to see: its distance from 1 in its own standard errors.",
             mean_over_seeds(get("none_from_one")),
             at_most=-4.0,
         ),
         say(
             "free-test-is-silent",
-            "While overlap is wide it is silent: its largest distance from 1 over the seeds.",
+            "While overlap is wide the mean weight is 1: its largest distance over the seeds, in its own "
+            "standard errors.",
             float(np.abs(get("wide_from_one")).max()),
             at_most=4.0,
         ),
