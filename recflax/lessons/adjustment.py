@@ -216,8 +216,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "people-help",
-            "With a quarter of the people attention is off by more from the effect of the banner than "
-            "with all of them: by how much.",
+            "With a quarter of the people attention is off by more from the effect of the banner "
+            "than with all of them: by how much.",
             paired_difference(
                 column(rows, "people_0.25_attention_off"),
                 column(rows, "attention_off"),

@@ -206,8 +206,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "unbiased-by-law",
-            "Summed over every cell, the exact biases of estimates with right propensities are zero: "
-            "the largest.",
+            "Summed over every cell, the exact biases of estimates with right propensities are "
+            "zero: the largest.",
             float(np.max([np.abs(get(f"{name}_bias")).max() for name in unbiased])),
             at_most=1e-12,
         ),
@@ -303,8 +303,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         ),
         say(
             "free-test-is-silent",
-            "While overlap is wide the mean weight is 1: its largest distance over the seeds, in its own "
-            "standard errors.",
+            "While overlap is wide the mean weight is 1: its largest distance over the seeds, in "
+            "its own standard errors.",
             float(np.abs(get("wide_from_one")).max()),
             at_most=4.0,
         ),
