@@ -223,7 +223,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
                 column(rows, "attention_off"),
                 over="seeds",
             ),
-            at_least=0.0,
+            at_least=0.005,
         ),
         say(
             "overfitting-hurts",

@@ -139,6 +139,7 @@ def test_at_one_it_is_the_interval_of_the_estimate():
 def test_rows_of_one_person_stay_together():
     log, known = random_log(17)
     log = replace(log, person=None)
+    known = log.bind(propensity=known.propensity)
     thrice = Treated(*(np.tile(part, 3) for part in (log.treatment, log.outcome, log.person)))
     bound = thrice.bind(propensity=np.tile(known.propensity, 3))
     once, together = bootstrap_bounds(log, known, 1.5), bootstrap_bounds(thrice, bound, 1.5)
