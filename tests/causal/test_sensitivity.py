@@ -144,7 +144,9 @@ def test_rows_of_one_person_stay_together():
     bound = thrice.bind(propensity=np.tile(known.propensity, 3))
     once, together = bootstrap_bounds(log, known, 1.5), bootstrap_bounds(thrice, bound, 1.5)
     assert (together.lower, together.upper) == pytest.approx((once.lower, once.upper))
-    apart = bootstrap_bounds(replace(thrice, person=None), bound, 1.5)
+    nobody = replace(thrice, person=None)
+    bound = nobody.bind(propensity=np.tile(known.propensity, 3))
+    apart = bootstrap_bounds(nobody, bound, 1.5)
     assert apart.std_error < 0.8 * once.std_error
 
 
