@@ -113,7 +113,7 @@ def inverse_weighting(
         TypeError: nuisances that are not bound to a log.
         ValueError: nuisances of another log or without propensities, or ``clip`` out of range.
 
-    Source: Horvitz and Thompson (1952), section 2; Hajek (1971) for ``normalise``.
+    Source: Horvitz and Thompson (1952); Hajek (1971) for ``normalise``.
 
     Example:
         >>> log = Treated([1, 1, 0, 0], [1.0, 0.0, 0.0, 0.0])
@@ -200,7 +200,7 @@ def cross_fit(
             all or none are treated, or predictions of another shape, not finite, or with a
             propensity that is not inside (0, 1).
 
-    Source: Chernozhukov et al. (2018), definition 3.1.
+    Source: Chernozhukov et al. (2018), definition 3.2.
 
     Example:
         >>> def fit(x, t, y, key):  # one propensity, one outcome for all
