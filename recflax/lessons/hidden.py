@@ -20,12 +20,13 @@ from recflax.causal.sensitivity import bootstrap_bounds, sign_flip
 from recflax.estimates import Estimate
 from recflax.intervals import mean_over_seeds, paired_difference
 from recflax.lessons.basket import basket
-from recflax.lessons.cells import Counts, exposed_cells, fit_cells, probabilities
+from recflax.lessons.causal_loss import measure
+from recflax.lessons.cells import count, exposed_cells
 from recflax.lessons.statements import Statement, column
+from recflax.lessons.trainings import both_arms, slice_cells
 from recflax.worlds.banner import Banner, BannerConfig, BannerLog, build_banner
 from recflax.worlds.banner_law import BannerLaw
 from recflax.worlds.store import StoreConfig, build_store
-from recflax.worlds.store_log import StoreLog
 
 G = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Strengths of the hidden intent."""
@@ -102,20 +103,6 @@ def slice_row(seed: int, size: int) -> dict[str, float]:
     return row | _judged("open", found, quiet.config.law().effect())
 
 
-def count_where(log: StoreLog, kept: np.ndarray) -> Counts:
-    """Counts the visits of a store for which a (R,) bool is True."""
-    shape = len(log.histories[0]), len(log.items)
-    shown, bought_shown, purchases = (np.zeros(shape, np.float32) for _ in range(3))
-    in_slot = log.person[kept], log.shown[kept] - 1
-    np.add.at(shown, in_slot, 1)
-    np.add.at(bought_shown, in_slot, log.bought_shown[kept])
-    here = kept[log.purchase_row]
-    of_purchase = log.person[log.purchase_row[here]], log.purchase_item[here] - 1
-    np.add.at(purchases, of_purchase, 1)
-    visits = np.bincount(log.person[kept], minlength=shape[0]).astype(np.float32)
-    return Counts(visits[:, None], shown, bought_shown, purchases)
-
-
 def trained_on_slice(seed: int, size: int) -> dict[str, float]:
     """In the store: what a network earns that learned from the randomised visits alone.
 
@@ -132,11 +119,9 @@ def trained_on_slice(seed: int, size: int) -> dict[str, float]:
     store = build_store(StoreConfig(n_people=size, rand=SLICE), seed)
     log = store.log(VISITS)
     row = {}
-    for name, kept in (("slice", log.randomised), ("whole", np.ones_like(log.randomised))):
-        cells = exposed_cells(count_where(log, kept))
-        network = fit_cells(store, cells, key=jax.random.key(seed))
-        shown, not_shown = (probabilities(network, store, arm) for arm in ("shown", "not_shown"))
-        row[f"net_{name}"] = store.policy_value(store.greedy(shown - not_shown)).increment
+    for name, cells in (("slice", slice_cells(log)), ("whole", exposed_cells(count(log)))):
+        answers = both_arms(store, cells, jax.random.key(seed))
+        row[f"net_{name}"] = measure(store, answers)["uplift_increment"]
     return row
 
 
