@@ -26,10 +26,11 @@ LESSONS = (
     "scale",
     "weighting_limits",
     "adjustment",
+    "hard_variant",
     "hidden",
     "coat",
 )
-OWN_SIZE = {"weighting_limits": 2_000, "adjustment": 16_000, "hidden": 6_000}
+OWN_SIZE = {"weighting_limits": 2_000, "adjustment": 16_000, "hard_variant": 24_000, "hidden": 6_000}
 """People in the stores of lessons that say so themselves."""
 
 REAL = {"next_basket": (10, online_retail), "coat": (10, coat)}
