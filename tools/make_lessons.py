@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from recflax.data import coat, online_retail
+from recflax.data import coat, hillstrom, online_retail
 from recflax.lessons import tables
 
 LESSONS = (
@@ -28,13 +28,24 @@ LESSONS = (
     "adjustment",
     "hard_variant",
     "hidden",
+    "social",
     "coat",
+    "uplift_email",
+    "article_network",
+    "better_network",
+    "article_full",
 )
-OWN_SIZE = {"weighting_limits": 2_000, "adjustment": 16_000, "hard_variant": 24_000, "hidden": 6_000}
+OWN_SIZE = {
+    "weighting_limits": 2_000,
+    "adjustment": 16_000,
+    "hard_variant": 24_000,
+    "hidden": 6_000,
+    "social": 400,
+}
 """People in the stores of lessons that say so themselves."""
 
-REAL = {"next_basket": (10, online_retail), "coat": (10, coat)}
-"""Lessons on real data: how many seeds (starts of a network, not stores), and the loader."""
+REAL = {"next_basket": (10, online_retail), "coat": (10, coat), "uplift_email": (16, hillstrom)}
+"""Lessons on real data: how many seeds (starts or resamples, not stores), and the loader."""
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
 ABSOLUTE, RELATIVE = 0.02, 0.02  # what another version or processor may move a trained number by
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "tables"

@@ -19,7 +19,7 @@ from recflax.causal.effects import inverse_weighting
 from recflax.causal.logged import Treated
 from recflax.estimates import Estimate
 from recflax.intervals import ratio_over_people
-from recflax.worlds.store import Store
+from recflax.worlds.store import STREAMS, Store, draw_rows
 
 
 class Visits(NamedTuple):
@@ -41,16 +41,27 @@ class Visits(NamedTuple):
 
 
 def draw_visits(store: Store, visits: int = 4) -> Visits:
-    """Draw visits without a randomised one, and keep the intent.
+    """Draw visits by the store's equations, and keep the intent.
 
     Args:
-        store: the store.
+        store: the store; ``rand`` of its config is not looked at.
         visits: visits a person.
     """
-    log = store.log(visits, rand=0.0, log_intent=True)
-    basket = np.bincount(log.purchase_row, minlength=len(log.person))
-    rest = basket - log.bought_shown
-    return Visits(log.person, log.intent, log.shown - 1, log.bought_shown, rest)
+    child = np.random.SeedSequence(store.seed, spawn_key=(len(STREAMS) + 1,))
+    rng = np.random.default_rng(child)
+    people, items = len(store.history), len(store.category)
+    everyone = np.arange(people)
+    display = np.stack([store.display(z) for z in (0, 1)])  # (2, U, M)
+    mu = np.stack([[store.mu(t, z) for z in (0, 1)] for t in (0, 1)])  # (2, 2, U, M)
+    drawn = []
+    for _ in range(visits):
+        z = (rng.random(people) < store.config.pz).astype(int)
+        shown = draw_rows(display[z, everyone], rng)
+        organic = rng.random((people, items)) < mu[0, z, everyone]
+        bought = rng.random(people) < mu[1, z, everyone, shown]
+        rest = organic.sum(axis=1) - organic[everyone, shown]
+        drawn.append(Visits(everyone, z, shown, bought, rest))
+    return Visits(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
 
 
 def mean_rest(store: Store, z: int) -> float:

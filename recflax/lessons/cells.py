@@ -5,12 +5,10 @@ A person of the store has one history, so her visits can be counted into one row
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scipy.special import expit
 
 from recflax.data.batches import Batch, make_batch
 from recflax.fitted import cell_loss, fit_network
@@ -44,17 +42,12 @@ class Counts(NamedTuple):
         return self.purchases - self.bought_shown
 
 
-def count(log: StoreLog, rows: np.ndarray | None = None) -> Counts:
-    """Counts a log of the store, or some rows of it (a mask (R,))."""
-    rows = np.ones(len(log.person), dtype=bool) if rows is None else rows
-    kept = rows[log.purchase_row]
-    of_rows = replace(
-        log, purchase_row=log.purchase_row[kept], purchase_item=log.purchase_item[kept]
-    )
-    purchases = of_rows.counts().astype(np.float32)
-    shown = log.shown_counts(rows).astype(np.float32)
-    bought_shown = log.shown_counts(rows & log.bought_shown).astype(np.float32)
-    visits = np.bincount(log.person, rows, minlength=len(purchases))[:, None].astype(np.float32)
+def count(log: StoreLog) -> Counts:
+    """Counts a log of the store."""
+    purchases = log.counts().astype(np.float32)
+    shown = log.shown_counts().astype(np.float32)
+    bought_shown = log.shown_counts(log.bought_shown).astype(np.float32)
+    visits = np.full((len(purchases), 1), log.n_visits, np.float32)
     return Counts(visits, shown, bought_shown, purchases)
 
 
@@ -171,4 +164,4 @@ def network_config(store: Store, **changed: Any) -> RecommenderConfig:
 def probabilities(network: Recommender, store: Store, arm: str = "shown") -> np.ndarray:
     """(U, M) what the network takes for the chance of a purchase, in one arm."""
     logits = network.scores(histories(store), arm=arm)
-    return expit(logits.astype(np.float64))
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))

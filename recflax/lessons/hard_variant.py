@@ -60,8 +60,8 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         rows: rows of `run`, one a seed, at least two.
     """
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: float) -> Statement:
-        return Statement(f"hard-{name}", sentence, number, seeds=len(rows), **bounds)
+    def say(name: str, sentence: str, number: Estimate, at_least: float) -> Statement:
+        return Statement(f"hard-{name}", sentence, number, at_least, seeds=len(rows))
 
     return [
         say(

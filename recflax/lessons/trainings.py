@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scipy.special import expit
 
 from recflax.data.batches import Batch, make_batch
 from recflax.fitted import cell_loss, fit_network, squared_cell_loss
 from recflax.lessons.cells import (
     ARMS,
+    Counts,
     count,
     doubly_robust_cells,
     exposed_cells,
@@ -126,7 +126,7 @@ def with_flag(store: Store, log: StoreLog, key: jax.Array) -> Answers:
     """
     if log.intent is None:
         raise ValueError("log must have the intent: store.log(..., log_intent=True)")
-    parts = [count(log, log.intent == z) for z in (0, 1)]
+    parts = [_only(log, log.intent == z) for z in (0, 1)]
     cells = [exposed_cells(counts) for counts in parts]
     target, weight = (np.concatenate(part) for part in zip(*cells, strict=True))  # (2U, 2, M)
     pad = ((0, 0), (0, 0), (0, 2))  # the tokens are never a candidate
@@ -144,9 +144,23 @@ def with_flag(store: Store, log: StoreLog, key: jax.Array) -> Answers:
     arms = []
     for arm in ARMS:
         given = [network.scores(batch, arm=arm)[:, :-2].astype(float) for batch in batches]
-        none, some = (expit(logits) for logits in given)
+        none, some = (1 / (1 + np.exp(-logits)) for logits in given)
         arms.append((1 - often) * none + often * some)
     return Answers(*arms)
+
+
+def _only(log: StoreLog, rows: np.ndarray) -> Counts:
+    """Counts of some rows of a log."""
+    people, items = len(log.histories[0]), len(log.items)
+    purchases, shown, bought_shown = (np.zeros((people, items), np.float32) for _ in range(3))
+    kept = rows[log.purchase_row]
+    cells = log.person[log.purchase_row[kept]], log.purchase_item[kept] - 1
+    np.add.at(purchases, cells, 1)
+    slot = log.person[rows], log.shown[rows] - 1
+    np.add.at(shown, slot, 1)
+    np.add.at(bought_shown, slot, log.bought_shown[rows].astype(np.float32))
+    visits = np.bincount(log.person[rows], minlength=people)[:, None].astype(np.float32)
+    return Counts(visits, shown, bought_shown, purchases)
 
 
 def train(store: Store, name: str, key: jax.Array) -> tuple[Answers, dict[str, float]]:
@@ -161,8 +175,7 @@ def train(store: Store, name: str, key: jax.Array) -> tuple[Answers, dict[str, f
         The answers, and ``{"negative_targets": share}`` for ``"dr"``.
     """
     key = jax.random.fold_in(key, tuple(TRAININGS).index(name))
-    rand = {"randomised": 1.0, "slice": SLICE}.get(name)
-    log = store.log(rand=rand, log_intent=name == "flag")
+    log = store.log(log_intent=name == "flag")
     if name == "log":
         network = fit_cells(store, log_cells(count(log)), key=key)
         return Answers(probabilities(network, store), None), {}
@@ -175,17 +188,17 @@ def train(store: Store, name: str, key: jax.Array) -> tuple[Answers, dict[str, f
         return answers, {"negative_targets": negative} if name == "dr" else {}
     cells = {
         "exposed": lambda: exposed_cells(count(log)),
-        "randomised": lambda: exposed_cells(count(log)),
-        "slice": lambda: slice_cells(log),
         "ips": lambda: inverse_propensity_cells(log),
         "ips_clipped": lambda: clipped_cells(log),
+        "randomised": lambda: exposed_cells(count(store.log(rand=1.0))),
+        "slice": lambda: slice_cells(store.log(rand=SLICE)),
     }
     return both_arms(store, cells[name](), key), {}
 
 
 def slice_cells(log: StoreLog) -> tuple[np.ndarray, np.ndarray]:
     """The exposed cells of the randomised visits alone."""
-    return exposed_cells(count(log, log.randomised))
+    return exposed_cells(_only(log, log.randomised))
 
 
 def clipped_cells(log: StoreLog) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from scipy import stats
 
 from recflax.causal.effects import difference_of_means
 from recflax.causal.sensitivity import effect_bounds
-from recflax.lessons import basket, hidden
+from recflax.lessons import basket, hidden, trainings
 from recflax.lessons.cells import count
 from recflax.lessons.statements import by_name
 from recflax.worlds.banner import BannerConfig, build_banner
@@ -124,10 +124,10 @@ def test_the_same_seed_gives_the_same_row(rows):
 def test_counts_of_all_visits_are_the_counts_and_parts_add_up():
     store = build_store(StoreConfig(n_people=101, rand=0.3), 5)
     log = store.log(3)
-    whole = count(log, np.ones_like(log.randomised))
+    whole = trainings._only(log, np.ones_like(log.randomised))
     for one, other in zip(whole, count(log), strict=True):
         np.testing.assert_array_equal(one, other)
-    parts = [count(log, kept) for kept in (log.randomised, ~log.randomised)]
+    parts = [trainings._only(log, kept) for kept in (log.randomised, ~log.randomised)]
     for one, two, other in zip(*parts, whole, strict=True):
         np.testing.assert_array_equal(one + two, other)
     assert parts[0].visits.sum() == log.randomised.sum()

@@ -1,0 +1,90 @@
+"""Truths of a large store, some people at a time, so that no array over all of them is needed."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from recflax.data.batches import check_ids
+from recflax.worlds.store import Store
+from recflax.worlds.store_truth import PolicyValue
+
+
+def some_people(store: Store, rows: np.ndarray) -> Store:
+    """The same store with some of its people: their truths are those that they had.
+
+    What is drawn from it is not what would be drawn for them among all: the streams are those of a
+    store of this size.
+
+    Args:
+        store: the store.
+        rows: (n,) person ids, at least one.
+
+    Example:
+        >>> from recflax.worlds.store import StoreConfig, build_store
+        >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
+        >>> bool((some_people(store, np.array([4, 2])).do(1) == store.do(1)[[4, 2]]).all())
+        True
+    """
+    rows = check_ids(rows, "rows", low=0, n_items=store.config.n_people - 1, ndim=1)
+    return replace(
+        store,
+        config=replace(store.config, n_people=len(rows)),
+        taste=store.taste[rows],
+        history=store.history[rows],
+        bought=store.bought[rows],
+    )
+
+
+def value_of_shown(store: Store, shown: np.ndarray, block: int = 250) -> PolicyValue:
+    """What it is worth a visit to show each person one item, exactly.
+
+    `Store.policy_value` of the policy that always shows it, with arrays of ``block`` people.
+
+    Args:
+        store: the store.
+        shown: (U,) ids 1 to M.
+        block: people at a time, at least 1.
+
+    Raises:
+        TypeError: ids that are not integers.
+        ValueError: an id outside the catalogue, not one for each person, or a block below 1.
+
+    Example:
+        >>> from recflax.worlds.store import StoreConfig, build_store
+        >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
+        >>> best = store.uplift().argmax(axis=1)
+        >>> whole = store.policy_value(np.eye(11)[best])
+        >>> bool(np.allclose(value_of_shown(store, best + 1, block=3), whole, rtol=1e-12))
+        True
+    """
+    people = store.config.n_people
+    shown = check_ids(shown, "shown", low=1, n_items=store.config.n_items, ndim=1)
+    if len(shown) != people:
+        raise ValueError(f"shown must have one id for each of {people} people; got {len(shown)}")
+    if block < 1:
+        raise ValueError(f"block must be at least 1; got {block}")
+    total = np.zeros(len(PolicyValue._fields))
+    for start in range(0, people, block):
+        rows = np.arange(start, min(start + block, people))
+        part = some_people(store, rows)
+        policy = np.zeros((len(rows), store.config.n_items))
+        policy[np.arange(len(rows)), shown[rows] - 1] = 1.0
+        total += len(rows) * np.array(part.policy_value(policy))
+    return PolicyValue(*(total / people).tolist())
+
+
+def best_shown(store: Store, block: int = 250) -> np.ndarray:
+    """(U,) ids of the item that adds most for each person: the oracle of uplift, by blocks.
+
+    Example:
+        >>> from recflax.worlds.store import StoreConfig, build_store
+        >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
+        >>> bool((best_shown(store, block=2) == store.uplift().argmax(axis=1) + 1).all())
+        True
+    """
+    people = store.config.n_people
+    parts = [
+        some_people(store, np.arange(start, min(start + block, people))).uplift().argmax(axis=1)
+        for start in range(0, people, block)
+    ]
+    return np.concatenate(parts) + 1
