@@ -87,8 +87,12 @@ def cross_entropy_of_probabilities(
         True
     """
     chosen = jnp.take_along_axis(output, target[..., None], axis=-1)[..., 0]
-    total = jnp.where(weight > 0, output.sum(axis=-1), 1)  # nothing was computed at padding
-    share = jnp.clip(chosen / total, KERAS_EPSILON, 1 - KERAS_EPSILON)
+    total = output.sum(axis=-1)
+    raw = chosen / jnp.where(total == 0, 1, total)  # nothing was computed at padding
+    inside = (raw > KERAS_EPSILON) & (raw < 1 - KERAS_EPSILON)
+    # where the clip holds nothing is divided, or a sum near 0 would make its zero gradient NaN
+    clipped = jax.lax.stop_gradient(jnp.clip(raw, KERAS_EPSILON, 1 - KERAS_EPSILON))
+    share = jnp.where(inside, chosen, clipped) / jnp.where(inside, total, 1)
     return weighted_mean(-jnp.log(share), weight)
 
 

@@ -5,6 +5,6 @@
 
 from importlib.util import find_spec
 
-NEEDS = {"test_doubleml.py": "doubleml"}
+NEEDS = {"test_doubleml.py": "doubleml", "test_keras_listing.py": "keras"}
 
 collect_ignore = [name for name, package in NEEDS.items() if find_spec(package) is None]
