@@ -77,7 +77,9 @@ def cross_entropy_of_probabilities(
     .. math:: -\log \operatorname{clip}\Big(\frac{s_y}{\sum_j s_j},\ \epsilon,\ 1 - \epsilon\Big)
 
     With logits in the place of probabilities the sum may be anything, negative included; wherever
-    the clip holds, the gradient is zero. Source: Keras 3, ``categorical_crossentropy`` with
+    the clip holds, the gradient is zero. It is zero here, too, where the logit or the sum is within
+    :math:`\epsilon` of 0, since a run would otherwise end in NaN sooner or later, as it may in
+    Keras. Source: Keras 3, ``categorical_crossentropy`` with
     ``from_logits=False``.
 
     Example:
@@ -90,6 +92,8 @@ def cross_entropy_of_probabilities(
     total = output.sum(axis=-1)
     raw = chosen / jnp.where(total == 0, 1, total)  # nothing was computed at padding
     inside = (raw > KERAS_EPSILON) & (raw < 1 - KERAS_EPSILON)
+    # our one addition: next to 0 Keras's slopes, 1 / s_y and 1 / sum, run off to infinity
+    inside &= (jnp.abs(chosen) > KERAS_EPSILON) & (jnp.abs(total) > KERAS_EPSILON)
     # where the clip holds nothing is divided, or a sum near 0 would make its zero gradient NaN
     clipped = jax.lax.stop_gradient(jnp.clip(raw, KERAS_EPSILON, 1 - KERAS_EPSILON))
     share = jnp.where(inside, chosen, clipped) / jnp.where(inside, total, 1)

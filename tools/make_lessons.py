@@ -29,11 +29,13 @@ LESSONS = (
     "hard_variant",
     "hidden",
     "social",
+    "news",
     "coat",
     "uplift_email",
     "article_network",
     "better_network",
     "article_full",
+    "article_retail",
 )
 OWN_SIZE = {
     "weighting_limits": 2_000,
@@ -41,6 +43,7 @@ OWN_SIZE = {
     "hard_variant": 24_000,
     "hidden": 6_000,
     "social": 400,
+    "news": 1_000,
 }
 """People in the stores of lessons that say so themselves."""
 

@@ -10,8 +10,8 @@ its faults repaired (`recflax.lessons.article_network.BASE`):
 
 The last is asked once a history, so it is trained on all prefixes of all histories, which are the
 same pairs of history and next item that the others see place by place. The other reading of
-cross-attention, where every item asks, would compute a vector for each of these 19,000 prefixes and
-each item: `recflax.lessons.attention_cost` counts what that takes.
+cross-attention, where every item asks, would compute a vector for each of these prefixes and each
+item: `recflax.lessons.attention_cost` counts what that takes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -136,7 +136,7 @@ def rung(name: str, task: Task, key: jax.Array, train: TrainConfig = TRAIN) -> d
     return ranked(network.scores(make_batch(task.test.history, n_items=task.n_items)), task)
 
 
-def run(seed: int, size: int = 2_000) -> dict[str, float]:
+def run(seed: int, size: int = 1_000) -> dict[str, float]:
     """One row: the ladder on one store.
 
     Args:

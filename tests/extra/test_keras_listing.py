@@ -37,7 +37,7 @@ def keras_listing(head_width: int, from_logits: bool) -> keras.Model:
 
 
 def give_weights(ours: ArticleNetwork, theirs: keras.Model) -> None:
-    """Copy our weights into Keras's layers (it takes over what it is given), which keep the heads on an axis of their own."""
+    """Copy our weights (Keras takes over what it is given); it keeps heads on their own axis."""
     embedding, attention, dense = theirs.layers[1:]
     embedding.set_weights([np.array(ours.embedding.embedding[...])])
     head = ours.config.head_width
