@@ -19,6 +19,8 @@ reaches place k with chance :math:`\theta_k`, the second thing that nobody logs.
 over the :math:`A_d` articles alive on day d. What is fresh is put at the top, pushed on news days
 and wanted on them, so its reads are examination, news and interest in one number. Histories were
 written by the same page: the editors' favourite topics and what was fresh are in them.
+That a look comes before a click, at a chance of its place alone, is the position-based model of
+Craswell et al. (2008).
 
 The exact answers are methods of `News`, computed in `recflax.worlds.news_truth`.
 """
