@@ -13,9 +13,8 @@ import jax
 from recflax.article import LISTING, REPAIRED, ArticleConfig, ArticleNetwork
 from recflax.article_training import fit_article, printed_accuracy
 from recflax.estimates import Estimate
-from recflax.intervals import paired_difference
 from recflax.lessons.article_network import Task, named, popularity, ranked, store_task
-from recflax.lessons.statements import Statement, column
+from recflax.lessons.statements import Statement, paired_columns
 from recflax.training import FitResult
 
 ITEMS, WIDTH, HEADS = 10_000, 512, 8
@@ -82,9 +81,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
 
     def over(one: str, other: str) -> Estimate:
-        return paired_difference(
-            column(rows, f"{one}_ndcg"), column(rows, f"{other}_ndcg"), over="seeds"
-        )
+        return paired_columns(rows, f"{one}_ndcg", f"{other}_ndcg")
 
     def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
         return Statement(f"full-{name}", sentence, number, seeds=len(rows), **bounds)

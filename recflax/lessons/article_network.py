@@ -22,8 +22,8 @@ from recflax.article import FAULTS, LISTING, REPAIRED, ArticleConfig, Faults
 from recflax.article_training import TRAIN, examples, fit_article, printed_accuracy
 from recflax.data.batches import Batch
 from recflax.estimates import Estimate
-from recflax.intervals import mean_over_seeds, paired_difference
-from recflax.lessons.statements import Statement, column
+from recflax.intervals import mean_over_seeds
+from recflax.lessons.statements import Statement, column, paired_columns
 from recflax.metrics import f1_at_k, ndcg_at_k, recall_at_k
 from recflax.worlds.store import StoreConfig, build_store
 
@@ -168,7 +168,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         return mean_over_seeds(column(rows, name))
 
     def over(one: str, other: str) -> Estimate:
-        return paired_difference(column(rows, one), column(rows, other), over="seeds")
+        return paired_columns(rows, one, other)
 
     return [
         say(

@@ -13,10 +13,9 @@ from recflax.data import online_retail
 from recflax.data.batches import Batch, history_batch
 from recflax.estimates import Estimate
 from recflax.evaluation import evaluate
-from recflax.intervals import paired_difference
 from recflax.lessons.article_network import BASE, LENGTH, WIDTH
 from recflax.lessons.next_basket import NextBasket, prepare
-from recflax.lessons.statements import Statement, column
+from recflax.lessons.statements import Statement, paired_columns
 
 NETWORKS = {"the listing": LISTING.without("wide_heads"), "repaired": BASE}
 """Name on the page and faults."""
@@ -94,9 +93,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
 
     def over(one: str, other: str) -> Estimate:
-        return paired_difference(
-            column(rows, f"{one}_ndcg"), column(rows, f"{other}_ndcg"), over="seeds"
-        )
+        return paired_columns(rows, f"{one}_ndcg", f"{other}_ndcg")
 
     def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
         return Statement(f"retail-{name}", sentence, number, seeds=len(rows), **bounds)

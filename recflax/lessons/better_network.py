@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from recflax import article_training
 from recflax.data.batches import Batch, make_batch
 from recflax.estimates import Estimate
 from recflax.fitted import basket_loss, fit_network
-from recflax.intervals import paired_difference
 from recflax.lessons.article_network import (
     BASE,
     LENGTH,
@@ -38,7 +38,7 @@ from recflax.lessons.article_network import (
     ranked,
     store_task,
 )
-from recflax.lessons.statements import Statement, column
+from recflax.lessons.statements import Statement, paired_columns
 from recflax.losses import next_item_cross_entropy, weighted_mean
 from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender, RecommenderConfig
@@ -52,14 +52,7 @@ LADDER = {
 }
 """The rungs: key and label."""
 
-TRAIN = TrainConfig(
-    epochs=10,
-    batch_size=64,
-    learning_rate=4e-3,
-    weight_decay=0.0,
-    warmup_steps=0,
-    schedule="constant",
-)
+TRAIN = replace(article_training.TRAIN, learning_rate=4e-3)
 """The rate was chosen on stores of other seeds than those of the table."""
 
 
@@ -164,9 +157,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
 
     def over(one: str, other: str) -> Estimate:
-        return paired_difference(
-            column(rows, f"{one}_ndcg"), column(rows, f"{other}_ndcg"), over="seeds"
-        )
+        return paired_columns(rows, f"{one}_ndcg", f"{other}_ndcg")
 
     def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
         return Statement(f"better-{name}", sentence, number, seeds=len(rows), **bounds)

@@ -11,6 +11,7 @@ import numpy as np
 
 from recflax.claims import claim
 from recflax.estimates import Estimate
+from recflax.intervals import paired_difference
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,16 @@ def column(rows: Sequence[Mapping[str, float]], name: str) -> np.ndarray:
         KeyError: a row lacks the number.
     """
     return np.array([row[name] for row in rows], dtype=float)
+
+
+def paired_columns(rows: Sequence[Mapping[str, float]], one: str, other: str) -> Estimate:
+    """The mean over seeds of one number of every row less another of the same row.
+
+    Raises:
+        KeyError: a row lacks one of them.
+
+    Example:
+        >>> print(paired_columns([{"a": 3.0, "b": 1.0}, {"a": 4.0, "b": 2.0}], "a", "b"))
+        2.000 ± .000
+    """
+    return paired_difference(column(rows, one), column(rows, other), over="seeds")

@@ -124,7 +124,7 @@ def test_what_is_read_at_one_place_is_off_by_a_covariance_over_a_chance(news):
     for k in (0, 1):
         e = [news.exposure(z, 1)[..., k] for z in (0, 1)]
         y = [news.shown(z, k, 1) for z in (0, 1)]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # 0 / 0: NaN on both sides where nothing is alive
             closed = p * (1 - p) * (e[1] - e[0]) * (y[1] - y[0]) / (p * e[1] + (1 - p) * e[0])
         found = news.see_exposed(1, k) - news.do(1, 1, k)
         np.testing.assert_allclose(found, closed, atol=1e-12)
