@@ -44,6 +44,9 @@ OWN_SIZE = {
     "hidden": 6_000,
     "social": 400,
     "news": 1_000,
+    "article_network": 2_000,
+    "better_network": 2_000,
+    "article_full": 2_000,
 }
 """People in the stores of lessons that say so themselves."""
 

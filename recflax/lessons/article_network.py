@@ -48,7 +48,7 @@ VARIANTS: dict[str, Faults] = {
 LONG = {"peeks": PEEKS, "honest": replace(PEEKS, sees_future=False)}
 """The pair that is trained longer, with and without a view of the future."""
 
-LONG_EPOCHS = 80
+LONG_EPOCHS = 40
 MEASURES = ("printed", "accuracy", "recall", "f1", "ndcg")
 """Printed accuracy; then accuracy, recall, F1 and NDCG at 10 for the next item after the last."""
 
@@ -128,7 +128,7 @@ def measured(
     } | ranked(network.scores(task.test.history), task)
 
 
-def run(seed: int, size: int = 1_000) -> dict[str, float]:
+def run(seed: int, size: int = 2_000) -> dict[str, float]:
     """One row: every variant on one store.
 
     Args:

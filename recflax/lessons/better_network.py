@@ -129,7 +129,7 @@ def rung(name: str, task: Task, key: jax.Array, train: TrainConfig = TRAIN) -> d
     return ranked(network.scores(make_batch(task.test.history, n_items=task.n_items)), task)
 
 
-def run(seed: int, size: int = 1_000) -> dict[str, float]:
+def run(seed: int, size: int = 2_000) -> dict[str, float]:
     """One row: the ladder on one store.
 
     Args:
