@@ -50,7 +50,12 @@ OWN_SIZE = {
 }
 """People in the stores of lessons that say so themselves."""
 
-REAL = {"next_basket": (10, online_retail), "coat": (10, coat), "uplift_email": (16, hillstrom)}
+REAL = {
+    "next_basket": (10, online_retail),
+    "coat": (10, coat),
+    "uplift_email": (16, hillstrom),
+    "article_retail": (5, online_retail),
+}
 """Lessons on real data: how many seeds (starts or resamples, not stores), and the loader."""
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
 ABSOLUTE, RELATIVE = 0.02, 0.02  # what another version or processor may move a trained number by

@@ -25,6 +25,7 @@ from recflax.estimates import Estimate
 from recflax.intervals import mean_over_seeds
 from recflax.lessons.statements import Statement, column, paired_columns
 from recflax.metrics import f1_at_k, ndcg_at_k, recall_at_k
+from recflax.optimiser import TrainConfig
 from recflax.worlds.store import StoreConfig, build_store
 
 ITEMS, WIDTH, LENGTH, K = 500, 64, 16, 10
@@ -111,7 +112,7 @@ def popularity(task: Task) -> np.ndarray:
 
 
 def measured(
-    task: Task, faults: Faults, key: jax.Array, *, width: int = WIDTH, epochs: int = TRAIN.epochs
+    task: Task, faults: Faults, key: jax.Array, *, width: int = WIDTH, train: TrainConfig = TRAIN
 ) -> dict[str, float]:
     """Train one network and take its numbers.
 
@@ -119,7 +120,6 @@ def measured(
         ``first_loss`` and ``last_loss`` of training, and `MEASURES`.
     """
     config = ArticleConfig(task.n_items, width, length=task.train.history.shape[1], faults=faults)
-    train = replace(TRAIN, epochs=epochs)
     network, record = fit_article(config, task.train, train, key=key)
     return {
         "first_loss": float(record.loss[0]),
@@ -142,8 +142,8 @@ def run(seed: int, size: int = 2_000) -> dict[str, float]:
     task, key = store_task(seed, size), jax.random.key(seed)
     row: dict[str, float] = {"seed": seed, "people": size}
     for name, faults in (VARIANTS | LONG).items():
-        epochs = LONG_EPOCHS if name in LONG else TRAIN.epochs
-        row |= named(name, measured(task, faults, key, epochs=epochs))
+        train = replace(TRAIN, epochs=LONG_EPOCHS) if name in LONG else TRAIN
+        row |= named(name, measured(task, faults, key, train=train))
     return row | named("popularity", ranked(popularity(task), task))
 
 
@@ -172,11 +172,24 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
 
     return [
         say(
-            "listing-below-popularity",
-            "As printed, the listing ranks the next item worse than one list of popular items for "
-            "everybody: difference in NDCG@10.",
+            "listing-no-better-than-popularity",
+            "As printed, the listing does not rank the next item better than one list of popular "
+            "items for everybody, to within .01: difference in NDCG@10.",
             over("listing_ndcg", "popularity_ndcg"),
-            at_most=0.0,
+            at_most=0.01,
+        ),
+        say(
+            "loss-repairs-the-listing",
+            "Repaired alone, the loss makes the listing rank better: difference in NDCG@10.",
+            over("without_logits_as_probabilities_ndcg", "listing_ndcg"),
+            at_least=0.0,
+        ),
+        say(
+            "second-attention-costs",
+            "Without a residual connection cross-attention costs the repaired network NDCG: by how "
+            "much it ranks better when the cross-attention is taken out.",
+            over("with_no_cross_attention_ndcg", "base_ndcg"),
+            at_least=0.0,
         ),
         say(
             "loss-of-logits-hurts",

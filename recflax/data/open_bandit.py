@@ -1,0 +1,212 @@
+"""Open Bandit: impressions in a fashion shop, with the chances that the page drew them by.
+
+Two policies filled three positions of a page of ZOZOTOWN for a week: one drew uniformly, one by
+Bernoulli Thompson sampling, and both logged the chance of what they drew (Saito, Aihara, Matsutani
+and Narita 2021, arXiv 2008.07146, CC BY 4.0). The full set is 11 GB unpacked and is never
+downloaded here: whoever has it, or the authors' sample of 10,000 rows a log, sets
+``RECFLAX_DATA_DIR`` to a folder that holds ``open_bandit/{random,bts}/{all,men,women}/``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import zlib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recflax.data.logs import check_columns
+from recflax.data.sources import DataNotFound, local_file
+
+PUBLISHER = "https://research.zozo.com/data.html"
+POLICIES = {"random": "uniformly drawn", "bts": "Bernoulli Thompson sampling"}
+CAMPAIGNS = ("all", "men", "women")
+POSITIONS = (1, 2, 3)
+"""Left, centre and right of the page."""
+
+FOLDER = "open_bandit"
+_COLUMNS = ("timestamp", "item_id", "position", "click", "propensity_score")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenBandit:
+    """One log, one entry an impression: arrays (n,), in the order of the file.
+
+    Attributes:
+        time: of the impression, in UTC.
+        item: what was shown, 0 to ``n_items`` - 1.
+        position: where, 1 to 3.
+        click: 1 if it was clicked, else 0.
+        propensity: the chance with which the policy drew this item for this position, in (0, 1].
+        n_items: A, how many items the campaign has.
+    """
+
+    time: np.ndarray
+    item: np.ndarray
+    position: np.ndarray
+    click: np.ndarray
+    propensity: np.ndarray
+    n_items: int
+
+    @property
+    def n(self) -> int:
+        """How many impressions."""
+        return len(self.item)
+
+    def where(self, rows: np.ndarray) -> OpenBandit:
+        """The impressions for which a (n,) bool is True, or of these places, in this order."""
+        names = [field.name for field in fields(self) if field.name != "n_items"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def uniform(self) -> np.ndarray:
+        """(3, A) the policy that draws every item alike, at each position."""
+        return np.full((len(POSITIONS), self.n_items), 1 / self.n_items)
+
+    def impressions(self) -> pd.DataFrame:
+        """A row an impression, as `recflax.causal.check_log.check_log` reads a log.
+
+        The set has no customer id, so every impression is taken for a person of its own, and
+        intervals are too narrow by as much as impressions of one person move together.
+        """
+        return pd.DataFrame(
+            {
+                "person": np.arange(self.n),
+                "item": self.item + 1,
+                "position": self.position,
+                "reward": self.click.astype(float),
+                "propensity": self.propensity,
+                "randomised": self.propensity == 1 / self.n_items,
+            }
+        )
+
+
+def _found(policy: str, campaign: str) -> tuple[Path, Path] | None:
+    folder = f"{FOLDER}/{policy}/{campaign}"
+    names = (f"{campaign}.csv.xz", f"{campaign}.csv")
+    log = next(filter(None, (local_file(folder, name) for name in names)), None)
+    items = local_file(folder, "item_context.csv")
+    return (log, items) if log and items else None
+
+
+def _check_names(policy: str, campaign: str) -> None:
+    for name, given, known in (
+        ("policy", policy, tuple(POLICIES)),
+        ("campaign", campaign, CAMPAIGNS),
+    ):
+        if given not in known:
+            raise ValueError(f"{name} must be one of {known}, but is {given!r}")
+
+
+def available(policy: str = "random", campaign: str = "men") -> bool:
+    """Say whether `load` finds this log under ``RECFLAX_DATA_DIR``.
+
+    Raises:
+        ValueError: an unknown policy or campaign.
+    """
+    _check_names(policy, campaign)
+    return _found(policy, campaign) is not None
+
+
+def load(policy: str, campaign: str) -> OpenBandit:
+    """Return one log, checked.
+
+    Args:
+        policy: ``"random"`` or ``"bts"``.
+        campaign: ``"all"``, ``"men"`` or ``"women"``; the authors' sample has the last two here.
+
+    Raises:
+        DataNotFound: the log is not under ``RECFLAX_DATA_DIR``; nothing is downloaded.
+        ValueError: an unknown name; or a file that is empty, damaged or cut short, lacks a column,
+            or holds a value that cannot be: the first is named.
+    """
+    _check_names(policy, campaign)
+    found = _found(policy, campaign)
+    if found is None:
+        raise DataNotFound(
+            f"Open Bandit's {policy}/{campaign} is not here, and is too large to be fetched. Get "
+            f"it from {PUBLISHER}, and set RECFLAX_DATA_DIR to a folder that holds "
+            f"{FOLDER}/{policy}/{campaign}/{campaign}.csv and item_context.csv beside it"
+        )
+    return read(*found)
+
+
+def read(log: str | os.PathLike[str], items: str | os.PathLike[str]) -> OpenBandit:
+    """Read a log and the list of its campaign's items, of any number of rows.
+
+    Args:
+        log: A .csv, .csv.gz or .csv.xz with an impression a line.
+        items: The campaign's ``item_context.csv``, with a line for each item.
+
+    Errors are those of `load`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log, items = Path(folder) / "men.csv", Path(folder) / "item_context.csv"
+        ...     _ = items.write_text("item_id\\n0\\n1\\n")
+        ...     _ = log.write_text(
+        ...         "timestamp,item_id,position,click,propensity_score\\n"
+        ...         "2019-11-24 00:03:13.442536+00:00,1,3,0,0.5\\n"
+        ...     )
+        ...     one = read(log, items)
+        >>> one.n, one.n_items, int(one.position[0]), float(one.propensity[0])
+        (1, 2, 3, 0.5)
+    """
+    known = _table(Path(items), ("item_id",))
+    ids = _numbers(known, "item_id")
+    _refuse(known["item_id"], ids != np.arange(len(ids)), "0, 1, 2, ... in order")
+    frame = _table(Path(log), _COLUMNS)
+    item, position, click, propensity = (_numbers(frame, name) for name in _COLUMNS[1:])
+    time = pd.to_datetime(frame["timestamp"], utc=True, errors="coerce", format="ISO8601")
+    for name, right, wanted in (
+        ("timestamp", time.notna().to_numpy(), "a time"),
+        ("item_id", np.isin(item, ids), f"an item of the campaign, 0 to {len(ids) - 1}"),
+        ("position", np.isin(position, POSITIONS), f"one of {POSITIONS}"),
+        ("click", np.isin(click, (0, 1)), "0 or 1"),
+        ("propensity_score", (propensity > 0) & (propensity <= 1), "in (0, 1]"),
+    ):
+        _refuse(frame[name], ~right, wanted)
+    return OpenBandit(
+        time=time.dt.tz_localize(None).to_numpy(),
+        item=item.astype(np.int64),
+        position=position.astype(np.int64),
+        click=click.astype(np.int8),
+        propensity=propensity,
+        n_items=len(ids),
+    )
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """These columns of a file as the words that stand there."""
+    if not path.is_file():
+        raise DataNotFound(f"{path} does not exist")
+    try:
+        heading = pd.read_csv(path, dtype=str, nrows=0)
+        check_columns(heading, columns, path.name)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=list(columns))
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path.name} is empty") from error
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{path.name} is no table ({str(error).strip()})") from error
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
+    if frame.empty:
+        raise ValueError(f"{path.name} has a heading and no row")
+    return frame
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Floats, NaN where there is no number: what `_refuse` then names."""
+    return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
+
+
+def _refuse(column: pd.Series, wrong: np.ndarray, wanted: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        raise ValueError(
+            f"{column.name} must be {wanted}; row {rows[0]} has {column.iloc[rows[0]]!r}"
+        )
