@@ -171,7 +171,7 @@ def read(log: str | os.PathLike[str], items: str | os.PathLike[str]) -> OpenBand
     ):
         _refuse(frame[name], ~right, wanted)
     return OpenBandit(
-        time=time.dt.tz_localize(None).to_numpy(),
+        time=time.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         item=item.astype(np.int64),
         position=position.astype(np.int64),
         click=click.astype(np.int8),

@@ -46,7 +46,7 @@ def test_what_stands_in_the_file_is_what_comes(tmp_path, items, ending):
     assert found.position.tolist() == [int(cell[3]) for cell in cells]
     assert found.click.tolist() == [int(cell[4]) for cell in cells]
     assert found.propensity.tolist() == [float(cell[5]) for cell in cells]
-    assert str(found.time[3]) == "2019-11-24T03:03:13.442536000"
+    assert str(found.time[3]) == "2019-11-24T03:03:13.442536"
 
 
 def test_impressions_count_items_from_one_and_know_what_was_uniform(tmp_path, items):

@@ -186,7 +186,7 @@ def test_claims_on_the_ladder_are_refused_where_a_rung_adds_nothing():
     row = {"base_ndcg": 0.16, "rate_ndcg": 0.17, "block_ndcg": 0.2, "full_ndcg": 0.25}
     row |= {"person_ndcg": 0.25}
     assert all(statement.holds for statement in better_network.claims([row] * 2))
-    assert not holds(better_network.claims([row | {"block_ndcg": 0.1}] * 2), "better-block-adds")
+    assert not holds(better_network.claims([row | {"rate_ndcg": 0.15}] * 2), "better-rate-adds")
     faster = better_network.claims([row | {"rate_ndcg": 0.26}] * 2)
     assert not holds(faster, "better-block-adds-at-equal-loss")
     flat = better_network.claims([row | {"full_ndcg": 0.19}] * 2)
