@@ -140,9 +140,9 @@ def trace_table(path: str | Path) -> pd.DataFrame:
         path: from `record_trace`.
 
     Returns:
-        Indexed by operation, as the compiler calls it (``dot``, ``fusion``, ...), slowest first: ``calls``, ``milliseconds``
-        over all threads, and ``share`` of that time, 0 to 1. Operations inside a loop are counted,
-        and the loop itself is not.
+        Indexed by operation, as the compiler calls it (``dot``, ``fusion``, ...), slowest first:
+        ``calls``, ``milliseconds`` over all threads, and ``share`` of that time, 0 to 1. Operations
+        inside a loop are counted, and the loop itself is not.
 
     Raises:
         ValueError: the trace holds no compiled operation: was anything jitted?

@@ -12,7 +12,8 @@ ITEMS = {"men": 34, "women": 46}
 @pytest.mark.parametrize(("policy", "campaign"), LOGS)
 def test_the_published_counts(policy, campaign):
     log = open_bandit.load(policy, campaign)
-    assert log.n == 10_000 and log.n_items == ITEMS[campaign]
+    assert log.n == 10_000
+    assert log.n_items == ITEMS[campaign]
     assert log.click.sum() == LOGS[policy, campaign]
     assert set(np.unique(log.position)) == {1, 2, 3}
 
