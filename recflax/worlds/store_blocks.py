@@ -1,5 +1,6 @@
 """Truths of a large store, some people at a time, so that no array over all of them is needed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,14 +36,16 @@ def some_people(store: Store, rows: np.ndarray) -> Store:
     )
 
 
-def value_of_shown(store: Store, shown: np.ndarray, block: int = 250) -> PolicyValue:
-    """What it is worth a visit to show each person one item, exactly.
+def values_of_shown(
+    store: Store, shown: Mapping[str, np.ndarray], block: int = 250
+) -> dict[str, PolicyValue]:
+    """What it is worth a visit to show each person one item, exactly, by several rules.
 
-    `Store.policy_value` of the policy that always shows it, with arrays of ``block`` people.
+    `Store.policy_value` of policies that always show it, with arrays of ``block`` people.
 
     Args:
         store: the store.
-        shown: (U,) ids 1 to M.
+        shown: by name of the rule, (U,) ids 1 to M.
         block: people at a time, at least 1.
 
     Raises:
@@ -54,23 +57,34 @@ def value_of_shown(store: Store, shown: np.ndarray, block: int = 250) -> PolicyV
         >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
         >>> best = store.uplift().argmax(axis=1)
         >>> whole = store.policy_value(np.eye(11)[best])
-        >>> bool(np.allclose(value_of_shown(store, best + 1, block=3), whole, rtol=1e-12))
+        >>> found = values_of_shown(store, {"best": best + 1}, block=3)
+        >>> bool(np.allclose(found["best"], whole, rtol=1e-12))
         True
     """
     people = store.config.n_people
-    shown = check_ids(shown, "shown", low=1, n_items=store.config.n_items, ndim=1)
-    if len(shown) != people:
-        raise ValueError(f"shown must have one id for each of {people} people; got {len(shown)}")
-    if block < 1:
-        raise ValueError(f"block must be at least 1; got {block}")
-    total = np.zeros(len(PolicyValue._fields))
-    for start in range(0, people, block):
-        rows = np.arange(start, min(start + block, people))
+    ids = {
+        name: check_ids(each, f"shown[{name!r}]", low=1, n_items=store.config.n_items, ndim=1)
+        for name, each in shown.items()
+    }
+    for name, each in ids.items():
+        if len(each) != people:
+            raise ValueError(
+                f"shown[{name!r}] must have one id for each of {people} people; got {len(each)}"
+            )
+    total = {name: np.zeros(len(PolicyValue._fields)) for name in ids}
+    for rows in _blocks(people, block):
         part = some_people(store, rows)
-        policy = np.zeros((len(rows), store.config.n_items))
-        policy[np.arange(len(rows)), shown[rows] - 1] = 1.0
-        total += len(rows) * np.array(part.policy_value(policy))
-    return PolicyValue(*(total / people).tolist())
+        with_it, without = part.do(1), part.do(0)  # (block, M)
+        for name, each in ids.items():
+            cells = np.arange(len(rows)), each[rows] - 1
+            gained = with_it[cells] - without[cells]
+            total[name] += [
+                with_it[cells].sum(),
+                gained.sum(),
+                (gained * store.price[cells[1]]).sum(),
+                without.sum() + gained.sum(),
+            ]
+    return {name: PolicyValue(*(each / people).tolist()) for name, each in total.items()}
 
 
 def best_shown(store: Store, block: int = 250) -> np.ndarray:
@@ -82,9 +96,14 @@ def best_shown(store: Store, block: int = 250) -> np.ndarray:
         >>> bool((best_shown(store, block=2) == store.uplift().argmax(axis=1) + 1).all())
         True
     """
-    people = store.config.n_people
     parts = [
-        some_people(store, np.arange(start, min(start + block, people))).uplift().argmax(axis=1)
-        for start in range(0, people, block)
+        some_people(store, rows).uplift().argmax(axis=1)
+        for rows in _blocks(store.config.n_people, block)
     ]
     return np.concatenate(parts) + 1
+
+
+def _blocks(people: int, block: int) -> list[np.ndarray]:
+    if block < 1:
+        raise ValueError(f"block must be at least 1; got {block}")
+    return [np.arange(start, min(start + block, people)) for start in range(0, people, block)]

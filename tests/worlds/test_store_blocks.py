@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recflax.worlds.store import StoreConfig, build_store
-from recflax.worlds.store_blocks import best_shown, some_people, value_of_shown
+from recflax.worlds.store_blocks import best_shown, some_people, values_of_shown
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,16 @@ def test_the_value_is_that_of_the_whole_policy(store, block):
     for person, item in enumerate(shown):
         policy[person, item - 1] = 1
     expected = store.policy_value(policy)
-    np.testing.assert_allclose(value_of_shown(store, shown, block), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        values_of_shown(store, {"x": shown}, block)["x"], expected, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("block", [1, 7, 23])
 def test_the_best_by_blocks_is_the_best(store, block):
     best = best_shown(store, block)
     np.testing.assert_array_equal(best, store.uplift().argmax(axis=1) + 1)
-    value = value_of_shown(store, best).increment
+    value = values_of_shown(store, {"best": best, "first": best * 0 + 1})["best"].increment
     assert value == pytest.approx(store.uplift().max(axis=1).mean(), rel=1e-12)
 
 
@@ -40,15 +42,15 @@ def test_some_people_keep_their_truths(store):
 @pytest.mark.parametrize(
     ("shown", "block", "message"),
     [
-        (np.ones(22, int), 5, "shown must have one id for each of 23 people; got 22"),
-        (np.full(23, 18), 5, r"shown holds the id 18 at \(0,\); expected 1 to 17"),
-        (np.zeros(23, int), 5, r"shown holds the id 0 at \(0,\); expected 1 to 17"),
+        (np.ones(22, int), 5, r"shown\['x'\] must have one id for each of 23 people; got 22"),
+        (np.full(23, 18), 5, r"shown\['x'\] holds the id 18 at \(0,\); expected 1 to 17"),
+        (np.zeros(23, int), 5, r"shown\['x'\] holds the id 0 at \(0,\); expected 1 to 17"),
         (np.ones(23, int), 0, "block must be at least 1; got 0"),
     ],
 )
 def test_bad_input_is_named(store, shown, block, message):
     with pytest.raises(ValueError, match=message):
-        value_of_shown(store, shown, block)
+        values_of_shown(store, {"x": shown}, block)
 
 
 def test_people_outside_the_store_are_named(store):
