@@ -85,6 +85,9 @@ def step_cost(function: Callable[..., Any], *arguments: Any) -> StepCost:
         function: pure; jitted here.
         *arguments: arrays, or trees of arrays.
 
+    Raises:
+        RuntimeError: the compiler for this device does not say.
+
     Example:
         >>> a = jnp.ones((64, 64))
         >>> cost = step_cost(lambda a: a @ a, a)
@@ -96,6 +99,8 @@ def step_cost(function: Callable[..., Any], *arguments: Any) -> StepCost:
     compiled = lowered.compile()
     seconds = time.perf_counter() - started
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    if cost is None or memory is None:
+        raise RuntimeError(f"JAX's compiler for {jax.default_backend()} does not say what it takes")
     return StepCost(
         flops=float(cost.get("flops", 0.0)),
         bytes_moved=float(cost.get("bytes accessed", 0.0)),
@@ -158,7 +163,9 @@ def trace_table(path: str | Path) -> pd.DataFrame:
     table = table[~table["operation"].isin(("while", "call", "conditional"))]
     if table.empty:
         raise ValueError(f"{Path(path).name} holds no compiled operation: was anything jitted?")
-    summed = table.groupby("operation")["milliseconds"].agg(calls="size", milliseconds="sum")
+    summed = table.groupby("operation").agg(
+        calls=("milliseconds", "size"), milliseconds=("milliseconds", "sum")
+    )
     summed["share"] = summed["milliseconds"] / summed["milliseconds"].sum()
     return summed.sort_values("milliseconds", ascending=False)
 
