@@ -10,10 +10,7 @@ could not be tried against the publisher, whose address is not encrypted, so tha
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recflax.data.logs import check_columns
-from recflax.data.sources import DataNotFound, Source, cache_dir, download, local_file
+from recflax.data.csv_files import numbers, read_words, refuse
+from recflax.data.sources import Source, cache_dir, download, local_file
 
 PUBLISHER = Source(
     url="http://www.minethatdata.com/"
@@ -174,51 +171,25 @@ def read(path: str | os.PathLike[str]) -> Hillstrom:
         >>> [ATTRIBUTES[name][code] for name, code in zip(ATTRIBUTES, two.codes()[0])][:5]
         ['10 months', '$100 - $200', "men's goods", "no women's goods", 'Suburban']
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataNotFound(f"{path} does not exist")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path.name} is empty") from error
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{path.name} is no table ({str(error).strip()})") from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
-    check_columns(frame, _COLUMNS, path.name)
-    if frame.empty:
-        raise ValueError(f"{path.name} has a heading and no customer")
+    frame = read_words(Path(path), _COLUMNS, row="customer")
     arrays: dict[str, Any] = {name: _codes(frame, name) for name in PUBLISHED}
     arrays |= {name: _whole(frame, name, *ends) for name, ends in _WHOLE.items()}
     for name in ("history", "spend"):
-        numbers = _numbers(frame, name)
-        _refuse(frame[name], ~(np.isfinite(numbers) & (numbers >= 0)), "a number of dollars")
-        arrays[name] = numbers
+        dollars = numbers(frame, name)
+        refuse(frame[name], ~(np.isfinite(dollars) & (dollars >= 0)), "a number of dollars")
+        arrays[name] = dollars
     return Hillstrom(arm=arrays.pop("segment"), **arrays)
 
 
 def _codes(frame: pd.DataFrame, name: str) -> np.ndarray:
     """The place of each word in `PUBLISHED`; the first unknown one is named."""
     codes = pd.Index(PUBLISHED[name]).get_indexer(pd.Index(frame[name]))
-    _refuse(frame[name], codes < 0, f"one of {PUBLISHED[name]}")
+    refuse(frame[name], codes < 0, f"one of {PUBLISHED[name]}")
     return codes.astype(np.int8)
 
 
 def _whole(frame: pd.DataFrame, name: str, low: int, high: int) -> np.ndarray:
-    numbers = _numbers(frame, name)
-    right = (numbers >= low) & (numbers <= high) & (numbers == np.floor(numbers))
-    _refuse(frame[name], ~right, f"{low} or {high}" if high == 1 else f"a month {low} to {high}")
-    return numbers.astype(np.int8)
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Floats, NaN where there is no number: what `_refuse` then names."""
-    return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
-
-
-def _refuse(column: pd.Series, wrong: np.ndarray, wanted: str) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        value = column.iloc[rows[0]]
-        cut = "; is the file cut short?" if pd.isna(value) or value == "" else ""
-        raise ValueError(f"{column.name} must be {wanted}; row {rows[0]} has {value!r}{cut}")
+    found = numbers(frame, name)
+    right = (found >= low) & (found <= high) & (found == np.floor(found))
+    refuse(frame[name], ~right, f"{low} or {high}" if high == 1 else f"a month {low} to {high}")
+    return found.astype(np.int8)

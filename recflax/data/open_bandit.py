@@ -9,17 +9,14 @@ downloaded here: whoever has it, or the authors' sample of 10,000 rows a log, se
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
-import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from recflax.data.logs import check_columns
+from recflax.data.csv_files import numbers, read_words, refuse
 from recflax.data.sources import DataNotFound, local_file
 
 PUBLISHER = "https://research.zozo.com/data.html"
@@ -156,11 +153,11 @@ def read(log: str | os.PathLike[str], items: str | os.PathLike[str]) -> OpenBand
         >>> one.n, one.n_items, int(one.position[0]), float(one.propensity[0])
         (1, 2, 3, 0.5)
     """
-    known = _table(Path(items), ("item_id",))
-    ids = _numbers(known, "item_id")
-    _refuse(known["item_id"], ids != np.arange(len(ids)), "0, 1, 2, ... in order")
-    frame = _table(Path(log), _COLUMNS)
-    item, position, click, propensity = (_numbers(frame, name) for name in _COLUMNS[1:])
+    known = read_words(Path(items), ("item_id",), only=True)
+    ids = numbers(known, "item_id")
+    refuse(known["item_id"], ids != np.arange(len(ids)), "0, 1, 2, ... in order")
+    frame = read_words(Path(log), _COLUMNS, only=True)
+    item, position, click, propensity = (numbers(frame, name) for name in _COLUMNS[1:])
     time = pd.to_datetime(frame["timestamp"], utc=True, errors="coerce", format="ISO8601")
     for name, right, wanted in (
         ("timestamp", time.notna().to_numpy(), "a time"),
@@ -169,7 +166,7 @@ def read(log: str | os.PathLike[str], items: str | os.PathLike[str]) -> OpenBand
         ("click", np.isin(click, (0, 1)), "0 or 1"),
         ("propensity_score", (propensity > 0) & (propensity <= 1), "in (0, 1]"),
     ):
-        _refuse(frame[name], ~right, wanted)
+        refuse(frame[name], ~right, wanted)
     return OpenBandit(
         time=time.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         item=item.astype(np.int64),
@@ -178,35 +175,3 @@ def read(log: str | os.PathLike[str], items: str | os.PathLike[str]) -> OpenBand
         propensity=propensity,
         n_items=len(ids),
     )
-
-
-def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """These columns of a file as the words that stand there."""
-    if not path.is_file():
-        raise DataNotFound(f"{path} does not exist")
-    try:
-        heading = pd.read_csv(path, dtype=str, nrows=0)
-        check_columns(heading, columns, path.name)
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=list(columns))
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path.name} is empty") from error
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{path.name} is no table ({str(error).strip()})") from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
-    if frame.empty:
-        raise ValueError(f"{path.name} has a heading and no row")
-    return frame
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Floats, NaN where there is no number: what `_refuse` then names."""
-    return pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
-
-
-def _refuse(column: pd.Series, wrong: np.ndarray, wanted: str) -> None:
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        raise ValueError(
-            f"{column.name} must be {wanted}; row {rows[0]} has {column.iloc[rows[0]]!r}"
-        )
