@@ -37,7 +37,7 @@ def some_people(store: Store, rows: np.ndarray) -> Store:
 
 
 def values_of_shown(
-    store: Store, shown: Mapping[str, np.ndarray], block: int = 250
+    store: Store, shown: Mapping[str, np.ndarray], block: int = 250, *, best: str | None = None
 ) -> dict[str, PolicyValue]:
     """What it is worth a visit to show each person one item, exactly, by several rules.
 
@@ -47,18 +47,22 @@ def values_of_shown(
         store: the store.
         shown: by name of the rule, (U,) ids 1 to M.
         block: people at a time, at least 1.
+        best: a name for the oracle of uplift, which shows each person the item that adds most;
+            None leaves it out.
 
     Raises:
         TypeError: ids that are not integers.
-        ValueError: an id outside the catalogue, not one for each person, or a block below 1.
+        ValueError: an id outside the catalogue, not one for each person, a block below 1, or a
+            rule that has the oracle's name.
 
     Example:
         >>> from recflax.worlds.store import StoreConfig, build_store
         >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
-        >>> best = store.uplift().argmax(axis=1)
-        >>> whole = store.policy_value(np.eye(11)[best])
-        >>> found = values_of_shown(store, {"best": best + 1}, block=3)
-        >>> bool(np.allclose(found["best"], whole, rtol=1e-12))
+        >>> first = np.ones(7, dtype=int)
+        >>> found = values_of_shown(store, {"first": first}, block=3, best="oracle")
+        >>> bool(np.allclose(found["first"], store.policy_value(np.eye(11)[first - 1]), rtol=1e-12))
+        True
+        >>> bool(found["oracle"].increment >= found["first"].increment)
         True
     """
     people = store.config.n_people
@@ -71,12 +75,18 @@ def values_of_shown(
             raise ValueError(
                 f"shown[{name!r}] must have one id for each of {people} people; got {len(each)}"
             )
-    total = {name: np.zeros(len(PolicyValue._fields)) for name in ids}
+    if best in ids:
+        raise ValueError(f"best must be a name of its own; {best!r} is one of shown")
+    names = [*ids] if best is None else [*ids, best]
+    total = {name: np.zeros(len(PolicyValue._fields)) for name in names}
     for rows in _blocks(people, block):
         part = some_people(store, rows)
         with_it, without = part.do(1), part.do(0)  # (block, M)
-        for name, each in ids.items():
-            cells = np.arange(len(rows)), each[rows] - 1
+        columns = {name: each[rows] - 1 for name, each in ids.items()}
+        if best is not None:
+            columns[best] = (with_it - without).argmax(axis=1)
+        for name, column in columns.items():
+            cells = np.arange(len(rows)), column
             gained = with_it[cells] - without[cells]
             total[name] += [
                 with_it[cells].sum(),
@@ -85,22 +95,6 @@ def values_of_shown(
                 without.sum() + gained.sum(),
             ]
     return {name: PolicyValue(*(each / people).tolist()) for name, each in total.items()}
-
-
-def best_shown(store: Store, block: int = 250) -> np.ndarray:
-    """(U,) ids of the item that adds most for each person: the oracle of uplift, by blocks.
-
-    Example:
-        >>> from recflax.worlds.store import StoreConfig, build_store
-        >>> store = build_store(StoreConfig(n_people=7, n_items=11, n_categories=3), seed=5)
-        >>> bool((best_shown(store, block=2) == store.uplift().argmax(axis=1) + 1).all())
-        True
-    """
-    parts = [
-        some_people(store, rows).uplift().argmax(axis=1)
-        for rows in _blocks(store.config.n_people, block)
-    ]
-    return np.concatenate(parts) + 1
 
 
 def _blocks(people: int, block: int) -> list[np.ndarray]:

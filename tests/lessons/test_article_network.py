@@ -222,7 +222,7 @@ def test_retail_sequences_keep_the_order_and_ask_with_the_newest():
     newest = log.events[log.events["person"] == 1].sort_values("place")["item"].tolist()
     assert cut.asked[0].tolist() == ([0, 0, *newest])[-2:]
     assert cut.train.history.shape == cut.test.history.shape == (2, 2)
-    row = {"listing_ndcg": 0.03, "repaired_ndcg": 0.1, "again_ndcg": 0.2}
+    row = {"listing_ndcg": 0.03, "repaired_ndcg": 0.1, "last_ndcg": 0.05, "again_ndcg": 0.2}
     assert all(statement.holds for statement in article_retail.claims([row] * 2))
     worse = article_retail.claims([row | {"repaired_ndcg": 0.01, "again_ndcg": 0.0}] * 2)
     assert not any(statement.holds for statement in worse)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recflax.worlds.store import StoreConfig, build_store
-from recflax.worlds.store_blocks import best_shown, some_people, values_of_shown
+from recflax.worlds.store_blocks import some_people, values_of_shown
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,18 @@ def test_the_value_is_that_of_the_whole_policy(store, block):
 
 
 @pytest.mark.parametrize("block", [1, 7, 23])
-def test_the_best_by_blocks_is_the_best(store, block):
-    best = best_shown(store, block)
-    np.testing.assert_array_equal(best, store.uplift().argmax(axis=1) + 1)
-    value = values_of_shown(store, {"best": best, "first": best * 0 + 1})["best"].increment
-    assert value == pytest.approx(store.uplift().max(axis=1).mean(), rel=1e-12)
+def test_the_oracle_by_blocks_is_the_best(store, block):
+    best = store.uplift().argmax(axis=1)
+    shown = {"same": best + 1, "first": np.ones(23, int)}
+    found = values_of_shown(store, shown, block, best="oracle")
+    assert found["oracle"] == found["same"]
+    assert found["oracle"].increment == pytest.approx(store.uplift().max(axis=1).mean(), rel=1e-12)
+    assert found["first"].increment < found["oracle"].increment
+
+
+def test_the_oracle_needs_a_name_of_its_own(store):
+    with pytest.raises(ValueError, match="best must be a name of its own; 'x' is one of shown"):
+        values_of_shown(store, {"x": np.ones(23, int)}, best="x")
 
 
 def test_some_people_keep_their_truths(store):
