@@ -10,10 +10,16 @@ SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: book serve notebooks lessons test lint test-pages bench lock clean
+.PHONY: book single epub serve notebooks lessons test lint test-pages bench lock clean
 
 book: $(STAMP)
 	$(RUN) tools/build.py
+
+single: $(STAMP)
+	$(RUN) tools/build.py --format single
+
+epub: $(STAMP)
+	$(RUN) tools/build.py --format epub
 
 serve:
 	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }

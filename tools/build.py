@@ -3,6 +3,8 @@
     python tools/build.py                          the whole book, where a warning is an error
     python tools/build.py --fresh                  the same, with every cell run again
     python tools/build.py --page 01_background     one page alone, for a look while writing
+    python tools/build.py --format epub            the whole book as an EPUB
+    python tools/build.py --format single          the whole book as one page
 
 Cells that have not changed, with the library and the data unchanged too, keep their outputs.
 """
@@ -17,6 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
 STRICT = ["-n", "-W", "--keep-going"]
+FORMATS = {
+    "html": ([], "html/index.html"),
+    "single": (["--builder", "singlehtml"], "singlehtml/index.html"),
+    "epub": (["--builder", "custom", "--custom-builder", "epub"], "epub/recflax.epub"),
+}
+"""What the book can be built as: arguments of ``jupyter-book build``, and the file to open."""
 
 
 def jupyter_book(*arguments: str) -> int:
@@ -27,17 +35,19 @@ def jupyter_book(*arguments: str) -> int:
     return subprocess.run(command, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
 
 
-def whole_book(fresh: bool) -> int:
+def whole_book(fresh: bool, form: str) -> int:
     if fresh:
         shutil.rmtree(BUILD, ignore_errors=True)
-    status = jupyter_book(*STRICT)
+    arguments, made = FORMATS[form]
+    status = jupyter_book(*STRICT, *arguments)
     if status:
         # Sphinx warns about a page when it reads it, and would be silent the next time
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-        shutil.rmtree(BUILD / "html" / ".doctrees", ignore_errors=True)
+        for folder in FORMATS.values():
+            shutil.rmtree((BUILD / folder[1]).parent / ".doctrees", ignore_errors=True)
         print("The book was not built cleanly: see the warnings above.", file=sys.stderr)
         return status
-    print(f"\nThe book is built. Open\n\n    {(BUILD / 'html' / 'index.html').as_uri()}\n")
+    print(f"\nThe book is built. Open\n\n    {(BUILD / made).as_uri()}\n")
     return 0
 
 
@@ -61,8 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fresh", action="store_true", help="run every cell again")
     parser.add_argument("--page", help="build this page of book/ alone")
+    parser.add_argument("--format", choices=FORMATS, default="html", help="what to build it as")
     given = parser.parse_args(arguments)
-    return one_page(given.page) if given.page else whole_book(given.fresh)
+    return one_page(given.page) if given.page else whole_book(given.fresh, given.format)
 
 
 if __name__ == "__main__":

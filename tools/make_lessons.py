@@ -36,6 +36,7 @@ LESSONS = (
     "better_network",
     "article_full",
     "article_retail",
+    "contest",
 )
 OWN_SIZE = {
     "weighting_limits": 2_000,
@@ -57,6 +58,9 @@ REAL = {
     "article_retail": (5, online_retail),
 }
 """Lessons on real data: how many seeds (starts or resamples, not stores), and the loader."""
+OWN_SEEDS = {"contest": range(2000, 2030)}
+"""Seeds of lessons that say so themselves: fresh ones, which no other lesson has looked at."""
+
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
 ABSOLUTE, RELATIVE = 0.02, 0.02  # what another version or processor may move a trained number by
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "tables"
@@ -122,8 +126,8 @@ def compare(lesson: str, count: int, folder: Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", metavar="lesson", help=f"of {', '.join(LESSONS)}")
-    parser.add_argument("--first", type=int, default=FIRST_SEED)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="at least two")
+    parser.add_argument("--first", type=int, help=f"{FIRST_SEED:,} or the lesson's own")
+    parser.add_argument("--seeds", type=int, help=f"at least two; {SEEDS} or the lesson's own")
     parser.add_argument(
         "--size", type=int, help=f"people in each store; {SIZE:,} or the lesson's own"
     )
@@ -145,7 +149,10 @@ def main(arguments: list[str] | None = None) -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     for lesson in given.lessons or LESSONS:
         size = given.size or OWN_SIZE.get(lesson, SIZE)
-        make(lesson, size, range(given.first, given.first + given.seeds), given.folder)
+        own = OWN_SEEDS.get(lesson, range(FIRST_SEED, FIRST_SEED + SEEDS))
+        first = own.start if given.first is None else given.first
+        count = len(own) if given.seeds is None else given.seeds
+        make(lesson, size, range(first, first + count), given.folder)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
+
+from quiz_text import RIGHT, WRONG, read_quiz
 
 OPEN = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\} *(?P<argument>.*)$")
 CODE = re.compile(r"^ *(?P<fence>`{3,}|~{3,})(?!.*`)")
@@ -345,6 +350,25 @@ class Plain:
         """Something to open with a click."""
         inner = self.text(body)
         return ["<details>", f"<summary>{title}</summary>", "", *inner, "", "</details>"]
+
+    def make_quiz(self, directive: Directive) -> list[str]:
+        """The question with its options, and the answers folded."""
+        question, options = read_quiz(directive.body)
+        answers = [
+            f"- {self.prose(option.text)} **{RIGHT if option.right else WRONG}** "
+            f"{self.prose(option.why)}"
+            for option in options
+        ]
+        asked = [f"- {self.prose(option.text)}" for option in options]
+        return [
+            "",
+            f"**{self.prose(question)}**",
+            "",
+            *asked,
+            "",
+            *self.fold("Answers", answers),
+            "",
+        ]
 
     def make_exercise(self, directive: Directive) -> list[str]:
         """A heading and the text."""

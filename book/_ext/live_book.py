@@ -62,7 +62,7 @@ def records(notebook: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _pages(env: Any) -> dict[str, dict[str, Any]]:
+def pages_that_ran(env: Any) -> dict[str, dict[str, Any]]:
     """By page: its records and its running time. Kept with Sphinx's environment."""
     if not hasattr(env, "live_pages"):
         env.live_pages = {}
@@ -88,20 +88,20 @@ def gather(app: Sphinx, doctree: nodes.document) -> None:
     assert reader is not None, f"{path} has run, so it is a notebook"
     cache = get_cache(env.mystnb_config.execution_cache_path)
     _, notebook = cache.merge_match_into_notebook(reader.read(text))
-    _pages(env)[env.docname] = {**records(notebook), "seconds": executed["runtime"]}
+    pages_that_ran(env)[env.docname] = {**records(notebook), "seconds": executed["runtime"]}
 
 
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     """Before a page is read again."""
-    _pages(env).pop(docname, None)
+    pages_that_ran(env).pop(docname, None)
     _tellers(env).discard(docname)
 
 
 def merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: Any) -> None:
     """After another process has read some pages."""
     for docname in docnames:
-        if docname in _pages(other):
-            _pages(env)[docname] = _pages(other)[docname]
+        if docname in pages_that_ran(other):
+            pages_that_ran(env)[docname] = pages_that_ran(other)[docname]
         if docname in _tellers(other):
             _tellers(env).add(docname)
 
@@ -109,7 +109,7 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: list[str], other: Any) -
 def check_names(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """When all pages are read: a claim's name is unique, and who tells of claims is rewritten."""
     seen: dict[str, str] = {}
-    for docname, page in _pages(env).items():
+    for docname, page in pages_that_ran(env).items():
         for record in page["claim"]:
             name = record["name"]
             if seen.get(name, docname) != docname:
@@ -187,7 +187,7 @@ def _seconds(seconds: float | None) -> str:
 
 def tell_cost(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
     """One line that opens a chapter."""
-    page = _pages(app.env).get(here)
+    page = pages_that_ran(app.env).get(here)
     if page is None:
         return []
     cores = next((record["cores"] for record in page["resources"]), os.cpu_count())
@@ -213,7 +213,7 @@ def tell_claims(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
                 record["seeds"] or ("exact" if record["exact"] else "one log"),
                 record["bound"],
             ]
-            for record in _pages(app.env)[docname]["claim"]
+            for record in pages_that_ran(app.env)[docname]["claim"]
         ]
         if rows:
             told.append(nodes.rubric("", _title(app.env, docname)))
@@ -231,8 +231,13 @@ def _interval(record: dict[str, Any]) -> str:
 
 def _order(env: BuildEnvironment) -> list[str]:
     """Pages with records, in the order in which the book is read."""
+    return reading_order(env, pages_that_ran(env))
+
+
+def reading_order(env: BuildEnvironment, docnames: Iterable[str]) -> list[str]:
+    """Some pages, in the order in which the book is read."""
     order = {docname: place for place, docname in enumerate(_walk(env, env.config.root_doc))}
-    return sorted(_pages(env), key=lambda docname: (order.get(docname, len(order)), docname))
+    return sorted(docnames, key=lambda docname: (order.get(docname, len(order)), docname))
 
 
 def _walk(env: BuildEnvironment, docname: str) -> Iterator[str]:
@@ -243,7 +248,7 @@ def _walk(env: BuildEnvironment, docname: str) -> Iterator[str]:
 
 def tell_build(app: Sphinx, here: str, node: live_table) -> list[nodes.Node]:
     """Machine, versions, data, and the time and memory of every page that runs."""
-    pages = _pages(app.env)
+    pages = pages_that_ran(app.env)
     kept = [record for page in pages.values() for record in page["resources"]]
     devices = sorted({device for record in kept for device in record["devices"]}) or ["cpu"]
     machine = [
@@ -293,7 +298,7 @@ def tell(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def copy_mathjax(app: Sphinx, failure: Exception | None) -> None:
     """One script from the wheel: with SVG output MathJax asks for no fonts."""
-    if failure is not None or app.builder.format != "html":
+    if failure is not None or app.builder.format != "html" or app.builder.name == "epub":
         return
     found = importlib.util.find_spec("sphinx-mathjax-offline")
     if found is None or found.origin is None:

@@ -18,9 +18,7 @@ OTHER = """\
 (other-page)=
 # The other page
 
-```{glossary}
-basket
-  What is bought at once.
+```{book-index}
 ```
 
 ```{claims}
@@ -32,6 +30,19 @@ basket
 ```{bibliography}
 ```
 """
+GLOSSARY = """\
+# Words
+
+```{glossary}
+back-door path
+后门路径 : 中文
+  A path into the action.
+
+basket
+购物篮 : 中文
+  What is bought at once.
+```
+"""
 SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"></svg>'
 
 
@@ -41,9 +52,11 @@ class TinyBook:
 
     root: Path
 
-    def build(self, *, strict: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
-        """What ``make book`` runs."""
-        flags = ["-n", "-W", "--keep-going"] if strict else []
+    def build(
+        self, *form: str, strict: bool = True, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """What ``make book`` runs; or, with the arguments of another format, what makes that."""
+        flags = [*(["-n", "-W", "--keep-going"] if strict else []), *form]
         program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
         names = ("JAX_PLATFORMS", "PYTHONPATH", "RECFLAX_DATA_DIR", "GITHUB_REPOSITORY")
         kept = {name: value for name, value in os.environ.items() if name not in names}
@@ -83,10 +96,13 @@ def make_tiny_book(root: Path, chapter: str) -> TinyBook:
     shutil.copy(ROOT / "recflax" / "plots" / "palette.py", library / "plots")
     (library / "answer.py").write_text('"""One number."""\n\nANSWER = 42\n', "utf-8")
     (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/other\nchapters:\n  - file: book/sample\n", "utf-8"
+        "format: jb-book\nroot: book/other\nchapters:\n  - file: book/sample\n"
+        "  - file: book/glossary\n",
+        "utf-8",
     )
     shutil.copy(ROOT / "book" / "references.bib", root / "book")
     (root / "book" / "other.md").write_text(OTHER, "utf-8")
+    (root / "book" / "glossary.md").write_text(GLOSSARY, "utf-8")
     (root / "book" / "sample.svg").write_text(SQUARE, "utf-8")
     (root / "book" / "sample.md").write_text(chapter, "utf-8")
     return TinyBook(root)
