@@ -37,6 +37,7 @@ LESSONS = (
     "article_full",
     "article_retail",
     "contest",
+    "explanations",
 )
 OWN_SIZE = {
     "weighting_limits": 2_000,
@@ -58,7 +59,7 @@ REAL = {
     "article_retail": (5, online_retail),
 }
 """Lessons on real data: how many seeds (starts or resamples, not stores), and the loader."""
-OWN_SEEDS = {"contest": range(2000, 2030)}
+OWN_SEEDS = {"contest": range(2000, 2030), "explanations": range(1000, 1010)}
 """Seeds of lessons that say so themselves: fresh ones, which no other lesson has looked at."""
 
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000

@@ -4,6 +4,7 @@
     python tools/notebooks.py --check      say which are not what their source gives; write nothing
     python tools/notebooks.py --execute    write them, then run each from top to bottom
     python tools/notebooks.py 01_background    only these
+    python tools/notebooks.py --execute --real-data    only those with a section on real data
 
 The notebooks hold no outputs and nothing that changes from one run to the next. ``--execute`` runs
 each in a fresh kernel and in an empty folder, so that none depends on where it is opened.
@@ -181,6 +182,11 @@ def is_chapter(path: Path) -> bool:
     return head.startswith("---") and "kernelspec" in head
 
 
+def tells_of_data(path: Path) -> bool:
+    """Whether a chapter runs otherwise where real data are missing."""
+    return "data_note(" in path.read_text(encoding="utf-8")
+
+
 # ------------------------------------------------------------------------------------- writing
 
 
@@ -318,9 +324,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("names", nargs="*", help="chapters, such as 01_background; all if none")
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument("--execute", action="store_true", help="run each after writing it")
+    parser.add_argument("--real-data", action="store_true", help="those that tell of real data")
     given = parser.parse_args(arguments)
     book = read_book(root / "book")
     wanted = [Path(name).stem for name in given.names] or sorted(book.notebooks)
+    if given.real_data:
+        wanted = [name for name in wanted if tells_of_data(root / "book" / f"{name}.md")]
     stale = []
     for name in wanted:
         source = root / "book" / f"{name}.md"

@@ -49,15 +49,22 @@ def own_text(section: nodes.section) -> str:
 
 def _section_of(node: nodes.Node) -> nodes.Node | None:
     above = node.parent
-    while above is not None and not isinstance(above, nodes.section):
+    while above is not None and not _has_title(above):
         above = above.parent
     return above
+
+
+def _has_title(node: nodes.Node) -> bool:
+    """Whether a node is a section with a heading; the inside of an exercise is one without."""
+    return isinstance(node, nodes.section) and isinstance(
+        next(iter(node.children), None), nodes.title
+    )
 
 
 def main_places(doctree: nodes.document, terms: dict[str, str]) -> dict[str, tuple[str, str]]:
     """For each term that the page uses, id and title of the section that uses it most."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
-    sections = list(doctree.findall(nodes.section))
+    sections = [section for section in doctree.findall(nodes.section) if _has_title(section)]
     patterns = {term: pattern_of(term) for term in terms}
     for number, section in enumerate(sections):
         text = own_text(section)
@@ -68,7 +75,7 @@ def main_places(doctree: nodes.document, terms: dict[str, str]) -> dict[str, tup
     for term, by_section in counts.items():
         number, most = max(by_section.items(), key=lambda item: (item[1], -item[0]))
         if most >= LEAST:
-            title = next(sections[number].findall(nodes.title)).astext()
+            title = sections[number].children[0].astext()
             places[term] = sections[number]["ids"][0], title
     return places
 

@@ -67,7 +67,9 @@ class OpenBandit:
         """A row an impression, as `recflax.causal.check_log.check_log` reads a log.
 
         The set has no customer id, so every impression is taken for a person of its own, and
-        intervals are too narrow by as much as impressions of one person move together.
+        intervals are too narrow by as much as impressions of one person move together. Nor does
+        it flag what was randomised: a log is, when every chance in it is 1/A. A chance of 1/A
+        here and there in another log is what its policy happened to say.
         """
         return pd.DataFrame(
             {
@@ -76,7 +78,7 @@ class OpenBandit:
                 "position": self.position,
                 "reward": self.click.astype(float),
                 "propensity": self.propensity,
-                "randomised": self.propensity == 1 / self.n_items,
+                "randomised": np.full(self.n, (self.propensity == 1 / self.n_items).all()),
             }
         )
 
