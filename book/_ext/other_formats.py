@@ -7,6 +7,8 @@ that is not XML.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -62,9 +64,31 @@ def well_formed(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         context["body"] = str(BeautifulSoup(context["body"], "html.parser"))
 
 
+def put_at_the_top(app: Sphinx, failure: Exception | None) -> None:
+    """The one page lies where its styles and pictures are looked for, and links to itself.
+
+    Sphinx writes it beside the source of the first page, in a folder, with addresses that are right
+    one floor above.
+    """
+    if failure is not None or app.builder.name != "singlehtml":
+        return
+    root = app.config.root_doc
+    written, top = (Path(app.outdir) / f"{name}.html" for name in (root, "index"))
+    if written == top:
+        return
+    text = written.read_text(encoding="utf-8")
+    for address in (f"{root}.html#", f"#document-{root}", "genindex.html", "search.html"):
+        text = text.replace(f'href="{address}', 'href="#')
+    # one page has no index to search; the browser's own search reads it whole
+    text = re.sub(r"<script[^>]*searchindex\.js[^>]*></script>", "", text)
+    top.write_text(text, encoding="utf-8")
+    written.unlink()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.connect("builder-inited", prepare)
+    app.connect("build-finished", put_at_the_top, priority=900)  # after it is redirected to
     app.connect("html-page-context", well_formed, priority=950)  # after everybody else
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
