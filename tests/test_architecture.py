@@ -21,7 +21,7 @@ GROUND = COPYABLE | {
     "data.batches",
     "data.baskets",
 }
-TOP = ("lessons", "plots", "inspect_model")
+TOP = ("lessons", "plots", "scale", "inspect_model")
 
 
 def floor_of(name: str) -> int:

@@ -1,0 +1,1 @@
+"""What changes when the catalogue outgrows one array, one device, or one request."""
