@@ -21,6 +21,9 @@ from sphinx.util.docutils import SphinxDirective
 GLOSSARY = "book/glossary"
 ENTRY = re.compile(r"^(?P<term>\S.*)\n(?P<chinese>\S.*) : 中文$", re.MULTILINE)
 LEAST = 2
+AT_THE_END = {"Summary", "Quiz", "Exercises", "Further reading"}
+"""Sections that explain nothing: nobody looks a word up there."""
+
 SILENT = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 
 Place = tuple[str, str, str]  # page, section's id, section's title
@@ -64,7 +67,11 @@ def _has_title(node: nodes.Node) -> bool:
 def main_places(doctree: nodes.document, terms: dict[str, str]) -> dict[str, tuple[str, str]]:
     """For each term that the page uses, id and title of the section that uses it most."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
-    sections = [section for section in doctree.findall(nodes.section) if _has_title(section)]
+    sections = [
+        section
+        for section in doctree.findall(nodes.section)
+        if _has_title(section) and section.children[0].astext() not in AT_THE_END
+    ]
     patterns = {term: pattern_of(term) for term in terms}
     for number, section in enumerate(sections):
         text = own_text(section)

@@ -45,6 +45,7 @@ def test_a_quiz_opens_without_a_script(built: Any) -> None:
 def test_the_index_names_the_section_that_speaks_of_a_term_most(built: Any) -> None:
     text = built.article("other")
     assert "basket (购物篮): glossary ; Baskets" in text
+    assert "; Quiz" not in text  # it is there too, but nothing is explained
     # in no section twice
     assert "back-door path (后门路径): glossary B" in text or text.count("后门路径): glossary") == 1
     link = re.search(r'href="(sample\.html)#(baskets)"', built.html("other"))
