@@ -233,8 +233,11 @@ def fair_policy(
 
     .. math::
 
-        \max_\pi \frac1U \sum_{u,j} \pi_{uj} v_{uj} \quad \text{such that} \quad
-        \sum_j \pi_{uj} = 1, \quad \pi \ge 0, \quad E_G = s_G \text{ (or } \ge s_G) .
+        \begin{aligned}
+        \max_\pi\ & \frac1U \sum_{u,j} \pi_{uj} v_{uj} \\
+        \text{with}\ & \sum_j \pi_{uj} = 1, \quad \pi \ge 0, \\
+        & E_G = s_G \text{ (or } \ge s_G) .
+        \end{aligned}
 
     Of a group a person is only ever shown the item that is worth most to her, so what is left is
     the transportation problem of `recflax.transport.transport`: U people with one visit each, and G

@@ -129,9 +129,9 @@ def private_gradient(
 ) -> Any:
     r"""The gradient of one step: clipped person by person, summed, noised, divided.
 
-    .. math:: \tilde g = \frac1b \Big( \sum_{i\ \text{drawn}}
-        g_i \min\big(1, \tfrac{C}{\|g_i\|}\big) + \sigma C\, \mathcal N(0, I) \Big)
+    .. math:: \tilde g = \frac1b \Big( \sum_i g_i \min\big(1, \tfrac{C}{\|g_i\|}\big) + \sigma C z \Big)
 
+    over the people i that were drawn, with z standard normal in every direction.
     The clipping and the noise are ``optax.contrib.differentially_private_aggregate``. Safe inside
     ``jax.jit``: nothing is checked.
 

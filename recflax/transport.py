@@ -2,8 +2,11 @@ r"""The transportation problem: people go to a few groups, each with its share, 
 
 .. math::
 
-    \min_x \sum_{u,g} x_{ug}\, \ell_{ug} \quad \text{such that} \quad \sum_g x_{ug} = 1, \quad
-    x \ge 0, \quad \frac1U \sum_u x_{ug} = s_g \text{ (or } \ge s_g)
+    \begin{aligned}
+    \min_x\ & \sum_{u,g} x_{ug}\, \ell_{ug} \\
+    \text{with}\ & \sum_g x_{ug} = 1, \quad x \ge 0, \\
+    & \frac1U \sum_u x_{ug} = s_g \text{ (or } \ge s_g)
+    \end{aligned}
 
 It is a linear program, and the dual simplex method of HiGHS solves it. What that finds is a vertex:
 at most U + G - 1 of the x are not 0, so fewer than G people are divided between groups.
