@@ -129,10 +129,13 @@ def private_gradient(
 ) -> Any:
     r"""The gradient of one step: clipped person by person, summed, noised, divided.
 
-    .. math:: \tilde g = \frac1b \Big( \sum_i g_i \min\big(1, \tfrac{C}{\|g_i\|}\big) + \sigma C z \Big)
+    .. math::
+
+        \tilde g = \frac1b \Big( \sum_i g_i \min\big(1, \tfrac{C}{\|g_i\|}\big) + \sigma C z \Big)
 
     over the people i that were drawn, with z standard normal in every direction.
-    The clipping and the noise are ``optax.contrib.differentially_private_aggregate``. Safe inside
+    The clipping and the noise are ``differentially_private_aggregate`` of
+    ``optax.contrib``. Safe inside
     ``jax.jit``: nothing is checked.
 
     Args:
