@@ -22,7 +22,7 @@ import numpy as np
 
 from recflax.causal.logged import check_shape, finite_vector
 from recflax.data.batches import check_ids
-from recflax.transport import transport
+from recflax.transport import number_table, transport
 
 
 def item_exposure(policy: Any) -> np.ndarray:
@@ -309,11 +309,7 @@ def _amounts(values: Any, name: str) -> np.ndarray:
 
 def _table(values: Any, name: str) -> np.ndarray:
     """Numbers (U, M), finite, neither of them 0; or raise."""
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold numbers, not {values.dtype}")
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"{name} must have shape (U, M), neither of them 0; got {values.shape}")
+    values = number_table(values, name, "(U, M)")
     for place in np.argwhere(~np.isfinite(values)).tolist():
         raise ValueError(f"{name} must be finite; {place} is {values[tuple(place)]}")
     return values.astype(float)

@@ -134,9 +134,8 @@ def private_gradient(
         \tilde g = \frac1b \Big( \sum_i g_i \min\big(1, \tfrac{C}{\|g_i\|}\big) + \sigma C z \Big)
 
     over the people i that were drawn, with z standard normal in every direction.
-    The clipping and the noise are ``differentially_private_aggregate`` of
-    ``optax.contrib``. Safe inside
-    ``jax.jit``: nothing is checked.
+    The clipping and the noise are ``differentially_private_aggregate`` of ``optax.contrib``. Safe
+    inside ``jax.jit``: nothing is checked.
 
     Args:
         loss_fn: a loss of parameters, a batch and a key; it is asked for one person at a time.

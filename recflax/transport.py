@@ -46,11 +46,7 @@ def transport(loss: Any, share: Any, *, exactly: bool = True) -> np.ndarray:
         >>> transport([[0.0, 2.0]], [0.75, 0.25]).tolist()  # one person, divided
         [[0.75, 0.25]]
     """
-    loss = np.asarray(loss)
-    if loss.dtype.kind not in "biuf":
-        raise TypeError(f"loss must hold numbers, not {loss.dtype}")
-    if loss.ndim != 2 or loss.size == 0:
-        raise ValueError(f"loss must have shape (U, G), neither of them 0; got {loss.shape}")
+    loss = number_table(loss, "loss", "(U, G)")
     if not (loss >= 0).all():
         raise ValueError(f"loss must be at least 0; the smallest is {loss.min()}")
     for nowhere in np.flatnonzero(np.isinf(loss).all(axis=1)):
@@ -80,6 +76,28 @@ def transport(loss: Any, share: Any, *, exactly: bool = True) -> np.ndarray:
     if off > EXACT:
         raise RuntimeError(f"the solver left a group {off} from its share")
     return taken
+
+
+def number_table(values: Any, name: str, sizes: str) -> np.ndarray:
+    """Numbers in rows and columns, neither of them none; or raise.
+
+    Args:
+        values: what came.
+        name: what it is called.
+        sizes: how its shape is written, such as ``"(U, G)"``.
+
+    Example:
+        >>> number_table([1.0], "loss", "(U, G)")
+        Traceback (most recent call last):
+        ...
+        ValueError: loss must have shape (U, G), neither of them 0; got (1,)
+    """
+    table = np.asarray(values)
+    if table.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, not {table.dtype}")
+    if table.ndim != 2 or table.size == 0:
+        raise ValueError(f"{name} must have shape {sizes}, neither of them 0; got {table.shape}")
+    return table
 
 
 def _shares(share: Any, count: int, exactly: bool) -> np.ndarray:

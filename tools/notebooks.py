@@ -301,10 +301,8 @@ def execute(path: Path, root: Path) -> float:
         RuntimeError: A cell writes to stderr.
     """
     import nbformat
+    from cell_environment import kernel_environment  # found where plain_markdown looks
     from nbclient import NotebookClient
-
-    sys.path.insert(0, str(root / "book" / "_ext"))
-    from cell_environment import kernel_environment
 
     made = nbformat.read(path, as_version=4)
     environment = {**os.environ, **kernel_environment(root, os.environ)}

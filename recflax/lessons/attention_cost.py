@@ -88,6 +88,31 @@ def request_operations(config: RecommenderConfig, *, people: int = 1) -> int:
     return operations(lambda params, batch: nnx.merge(graphdef, params)(batch), params, batch)
 
 
+def timed(call: Callable[[], Any], repeats: int) -> np.ndarray:
+    """Seconds of each of several calls, after one that is not counted; each is waited for.
+
+    Args:
+        call: what to time; what it returns is waited for.
+        repeats: at least 1.
+
+    Raises:
+        ValueError: ``repeats`` is below 1.
+
+    Example:
+        >>> timed(lambda: jnp.ones(3), repeats=5).shape
+        (5,)
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1; got {repeats}")
+    jax.block_until_ready(call())
+    seconds = np.empty(repeats)
+    for repeat in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        seconds[repeat] = time.perf_counter() - start
+    return seconds
+
+
 def attention_seconds(
     length: int, width: int, heads: int = 2, *, batch: int = 1, repeats: int = 7
 ) -> float:
@@ -107,17 +132,9 @@ def attention_seconds(
         >>> attention_seconds(3, 4, repeats=2) > 0
         True
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1; got {repeats}")
     attend, weights, x = _layer(length, width, heads, batch)
     compiled = jax.jit(attend)
-    jax.block_until_ready(compiled(weights, x))
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(weights, x))
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
+    return float(np.median(timed(lambda: compiled(weights, x), repeats)))
 
 
 def in_powers(x: Sequence[float], y: Sequence[float]) -> np.ndarray:

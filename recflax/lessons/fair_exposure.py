@@ -12,7 +12,6 @@ estimates it can be anything, and below zero if the constraint happens to undo a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -30,9 +29,10 @@ from recflax.fairness import (
     unequal_attention,
 )
 from recflax.intervals import mean_over_seeds
-from recflax.lessons.cells import ARMS, count, exposed_cells, fit_cells, log_cells, probabilities
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.cells import count, exposed_cells, fit_cells, log_cells
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.lessons.trainings import clipped_cells
+from recflax.lessons.who_gains import of_each, ranked_by
 from recflax.worlds.store import Store, StoreConfig, build_store
 from recflax.worlds.store_blocks import some_people
 
@@ -95,14 +95,12 @@ def fitted_scores(store: Store, key: jax.Array) -> dict[str, np.ndarray]:
     log = store.log()
     counts, keys = count(log), jax.random.split(key, 3)
     on_log = fit_cells(store, log_cells(counts), key=keys[0])
-    found = {"log": probabilities(on_log, store)}
+    found = {"log": ranked_by(on_log, store)}
     for name, cells, own in (
         ("exposed", exposed_cells(counts), keys[1]),
         ("causal", clipped_cells(log), keys[2]),
     ):
-        network = fit_cells(store, cells, key=own)
-        shown, not_shown = (probabilities(network, store, arm) for arm in ARMS)
-        found[name] = shown - not_shown
+        found[name] = ranked_by(fit_cells(store, cells, key=own), store)
     return found | {"oracle": store.uplift()}
 
 
@@ -129,7 +127,7 @@ def provider_side(store: Store, policy: np.ndarray) -> dict[str, float]:
 
 def people_side(store: Store, policy: np.ndarray) -> ByGroup:
     """What a policy (U, M) adds per visit for people of each favourite category."""
-    return by_group((policy * store.uplift()).sum(axis=1), store.taste.argmax(axis=1))
+    return by_group(of_each(store, policy), store.taste.argmax(axis=1))
 
 
 def reranked(store: Store, scores: np.ndarray, by: str, kind: str) -> tuple[dict, np.ndarray]:
@@ -221,8 +219,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         rows: rows of `run`, one a seed, at least two.
     """
 
-    def say(name: str, sentence: str, number: Estimate | float, **bounds: Any) -> Statement:
-        return Statement(f"fair-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("fair", rows)
 
     def share_lost(price: str, free: str) -> Estimate:
         return mean_over_seeds(column(rows, price) / column(rows, free))

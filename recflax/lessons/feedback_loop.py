@@ -14,14 +14,13 @@ the loop goes through the training rows alone. A real shop has the other loop on
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from scipy.special import logit, softmax
 
 from recflax.causal.propensity import effective_sample_size
-from recflax.estimates import Estimate
 from recflax.fairness import gini, item_exposure
 from recflax.intervals import mean_over_seeds
 from recflax.lessons.cells import (
@@ -34,7 +33,7 @@ from recflax.lessons.cells import (
     probabilities,
 )
 from recflax.lessons.fair_exposure import item_groups
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.lessons.trainings import CLIP
 from recflax.metrics import coverage, exposure
 from recflax.worlds.store import Store, StoreConfig, build_store
@@ -239,8 +238,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         rows: rows of `run`, one a seed, at least two.
     """
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
-        return Statement(f"loop-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("loop", rows)
 
     return [
         say(

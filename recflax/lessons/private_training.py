@@ -34,7 +34,7 @@ from recflax.lessons.cells import (
     network_config,
     probabilities,
 )
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.membership import loss_of_each, membership_attack
 from recflax.metrics import ndcg_at_k
 from recflax.optimiser import TrainConfig
@@ -257,8 +257,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     def over(one: str, other: str) -> Estimate:
         return paired_columns(rows, one, other)
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
-        return Statement(f"privacy-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("privacy", rows)
 
     above = [
         column(rows, f"{name}_{attack}_advantage") - column(rows, f"{name}_limit")

@@ -30,7 +30,7 @@ import numpy as np
 
 from recflax.estimates import Estimate
 from recflax.intervals import mean_over_seeds
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.losses import sampled_cross_entropy
 from recflax.optimiser import TrainConfig
 from recflax.training import fit
@@ -217,8 +217,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
     few, many = SAMPLES[0], SAMPLES[-1]
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
-        return Statement(f"sampled-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("sampled", rows)
 
     def mean(name: str) -> Estimate:
         return mean_over_seeds(column(rows, name))

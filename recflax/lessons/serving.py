@@ -15,7 +15,6 @@ its form. How much of the other's scores no table of that rank can hold is measu
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,7 @@ from recflax.lessons.cells import (
     network_config,
     probabilities,
 )
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.optimiser import TrainConfig
 from recflax.recommender import Recommender
 from recflax.scale.serving import retrieve_then_rerank
@@ -190,8 +189,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
     """
     few, some, many = RETRIEVED[0], 100, RETRIEVED[-1]
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
-        return Statement(f"serving-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("serving", rows)
 
     def mean(name: str) -> Estimate:
         return mean_over_seeds(column(rows, name))

@@ -21,8 +21,7 @@ import numpy as np
 from flax import nnx
 
 from recflax.data.batches import Batch
-from recflax.lessons.attention_cost import operations
-from recflax.lessons.training_step import timed
+from recflax.lessons.attention_cost import operations, timed
 from recflax.recommender import Recommender, RecommenderConfig
 from recflax.scale.serving import (
     attend,

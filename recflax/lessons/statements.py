@@ -4,8 +4,9 @@ A lesson returns statements; a chapter makes claims of them, which fail the buil
 whether they hold, and whether they stop holding when the library is broken.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,29 @@ class Statement:
             seeds=self.seeds,
             exact=self.exact,
         )
+
+
+def sayer(prefix: str, rows: Sequence[Any]) -> Callable[..., Statement]:
+    """What makes the statements of one lesson, all of them about the same rows.
+
+    Args:
+        prefix: stands before each name, with a hyphen.
+        rows: one a seed.
+
+    Returns:
+        A function of a name, a sentence, a number and the bounds of `Statement`.
+
+    Example:
+        >>> say = sayer("shop", rows=[{}, {}])
+        >>> said = say("open", "The shop is open: hours.", 8.0, at_least=1.0)
+        >>> said.name, said.seeds, said.holds
+        ('shop-open', 2, True)
+    """
+
+    def say(name: str, sentence: str, number: Estimate | float, **bounds: Any) -> Statement:
+        return Statement(f"{prefix}-{name}", sentence, number, seeds=len(rows), **bounds)
+
+    return say
 
 
 def by_name(statements: Iterable[Statement]) -> dict[str, Statement]:

@@ -6,7 +6,6 @@ program before it is compiled, so they are the same everywhere, also for sizes t
 could hold. The seconds are of one machine, and are never asserted.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from flax import nnx
 
 from recflax.data.batches import Batch
 from recflax.fitted import NetworkLoss, basket_loss
-from recflax.lessons.attention_cost import operations
+from recflax.lessons.attention_cost import operations, timed
 from recflax.optimiser import TrainConfig, make_optimiser
 from recflax.recommender import Recommender, RecommenderConfig
 
@@ -155,31 +154,6 @@ def step_arguments(shape: Shape, seed: int = 0) -> tuple[Any, Any, Batch, jax.Ar
     weights = jax.tree.map(small, params)
     state = make_optimiser(TrainConfig(), RUN).init(weights)
     return weights, state, Batch(history, every, every, target=target), jax.random.key(seed)
-
-
-def timed(call: Callable[[], Any], repeats: int) -> np.ndarray:
-    """Seconds of each of several calls, after one that is not counted; each is waited for.
-
-    Args:
-        call: what to time; what it returns is waited for.
-        repeats: at least 1.
-
-    Raises:
-        ValueError: ``repeats`` is below 1.
-
-    Example:
-        >>> timed(lambda: jnp.ones(3), repeats=5).shape
-        (5,)
-    """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1; got {repeats}")
-    jax.block_until_ready(call())
-    seconds = np.empty(repeats)
-    for repeat in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds[repeat] = time.perf_counter() - start
-    return seconds
 
 
 def step_seconds(shape: Shape, repeats: int = REPEATS, seed: int = 0) -> np.ndarray:

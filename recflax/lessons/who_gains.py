@@ -12,7 +12,6 @@ than one product for everybody is not to be had without knowing anything.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +20,7 @@ from recflax.estimates import Estimate
 from recflax.fairness import ByGroup, by_group
 from recflax.intervals import mean_over_seeds
 from recflax.lessons.cells import count, fit_cells, log_cells, probabilities
-from recflax.lessons.statements import Statement, column, paired_columns
+from recflax.lessons.statements import Statement, column, paired_columns, sayer
 from recflax.lessons.trainings import clipped_cells
 from recflax.recommender import Recommender
 from recflax.worlds.history_oracle import given_history
@@ -106,6 +105,11 @@ def ranked_by(network: Recommender, store: Store) -> np.ndarray:
     return shown - probabilities(network, store, "not_shown")
 
 
+def uniform(store: Store) -> np.ndarray:
+    """(U, M) the policy that draws every product alike."""
+    return np.full((store.config.n_people, store.config.n_items), 1 / store.config.n_items)
+
+
 def for_all(store: Store, scores: np.ndarray) -> np.ndarray:
     """(U, M) the policy that shows everybody the product with the best mean score (U', M)."""
     best = np.eye(store.config.n_items)[scores.mean(axis=0).argmax()]
@@ -123,8 +127,7 @@ def policies(store: Store, fitted: Mapping[str, Recommender], seed: int) -> dict
     scores = {name: ranked_by(network, store) for name, network in fitted.items()}
     scores |= {"history": given_history(store, "uplift", seed=seed).value, "taste": store.uplift()}
     found = {name: store.greedy(score) for name, score in scores.items()}
-    uniform = np.full(found["log"].shape, 1 / store.config.n_items)
-    return found | {"random": uniform, "one": for_all(store, scores["causal"])}
+    return found | {"random": uniform(store), "one": for_all(store, scores["causal"])}
 
 
 def new_policies(
@@ -133,7 +136,7 @@ def new_policies(
     """The people as newcomers, and the policies (U, M) of `NEW` for them."""
     new = newcomers(store)
     found = {name: new.greedy(ranked_by(network, new)) for name, network in fitted.items()}
-    found["random"] = np.full(found["log"].shape, 1 / store.config.n_items)
+    found["random"] = uniform(new)
     found["average"] = for_all(new, ranked_by(fitted["causal"], store))
     found["best"] = for_all(new, new.uplift())
     found["taste"] = new.greedy(new.uplift())
@@ -183,8 +186,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         rows: rows of `run`, one a seed, at least two.
     """
 
-    def say(name: str, sentence: str, number: Estimate, **bounds: Any) -> Statement:
-        return Statement(f"gains-{name}", sentence, number, seeds=len(rows), **bounds)
+    say = sayer("gains", rows)
 
     return [
         say(

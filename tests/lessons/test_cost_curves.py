@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recflax.lessons import cost_curves as lesson
+from recflax.lessons.attention_cost import timed
 from recflax.lessons.cost_curves import on_paper, slope
 from recflax.lessons.training_step import (
     BATCH,
@@ -15,7 +16,6 @@ from recflax.lessons.training_step import (
     step_arguments,
     step_operations,
     step_seconds,
-    timed,
     training_step,
 )
 

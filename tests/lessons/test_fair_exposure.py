@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from recflax.fairness import FairPolicy, fair_policy
-from recflax.lessons import fair_exposure
+from recflax.lessons import fair_exposure, who_gains
 from recflax.lessons.cells import count, exposed_cells, log_cells
 from recflax.lessons.statements import by_name
 from recflax.lessons.trainings import clipped_cells
@@ -120,14 +121,18 @@ def test_every_item_has_its_due_and_it_costs(store, monkeypatch):
 
 def test_three_trainings_see_the_cells_that_they_are_named_for(store, monkeypatch):
     given, log = [], store.log()
-    monkeypatch.setattr(
-        fair_exposure, "fit_cells", lambda store, cells, key: given.append(cells) or len(given)
-    )
+
+    def fitted(store, cells, key):
+        given.append(cells)
+        arms = ("shown", "not_shown")[: cells[0].shape[1]]
+        return SimpleNamespace(number=len(given), config=SimpleNamespace(arms=arms))
+
+    monkeypatch.setattr(fair_exposure, "fit_cells", fitted)
     answers = {"shown": 0.5, "not_shown": 0.125}
     monkeypatch.setattr(
-        fair_exposure,
+        who_gains,
         "probabilities",
-        lambda network, store, arm="shown": np.full((101, 23), network * answers[arm]),
+        lambda network, store, arm: np.full((101, 23), network.number * answers[arm]),
     )
     found = fair_exposure.fitted_scores(store, jax.random.key(0))
     counts = count(log)
