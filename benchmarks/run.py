@@ -14,6 +14,10 @@ import sys
 from datetime import date
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from recflax.lessons.tables import machine
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 START, END = "<!-- bench: start -->", "<!-- bench: end -->"
@@ -30,16 +34,6 @@ def run(python: str, script: Path) -> dict:
         [python, str(script)], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def processor() -> str:
-    """The processor's own name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def article_table(ours: dict, peers: list[dict]) -> list[str]:
@@ -81,7 +75,7 @@ def main() -> None:
     store = run(sys.executable, HERE / "store_and_fit.py")
     versions = ours["versions"] | peers[0]["versions"] | peers[1]["versions"]
     lines = [
-        f"{processor()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python "
+        f"{machine()}, {platform.system()}, Python "
         f"{platform.python_version()}, {date.today().isoformat()}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + ". V 10,000, D 512, 8 heads of 64, L 20, batch 64, loss over all places, Adam.",

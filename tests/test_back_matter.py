@@ -40,6 +40,13 @@ def test_every_citation_of_the_book_has_its_source() -> None:
         assert keys <= known, f"{page.name}: {sorted(keys - known)}"
 
 
+def test_the_annotated_list_has_every_source_of_the_bibliography() -> None:
+    known = set(parse_file(BOOK / "references.bib").entries)
+    text = (BOOK / "07_tools_and_resources.md").read_text(encoding="utf-8")
+    listed = re.findall(r"\{cite:t\}`(\w+)`", text[text.index("**Books**") :])
+    assert known == set(listed)
+
+
 def glossary() -> list[list[str]]:
     """The entries of the glossary: English line, Chinese line, definition lines."""
     text = (BOOK / "glossary.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ compares: a row that was made by other code does not pass for a result of this o
 
 import ast
 import hashlib
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Table:
     Attributes:
         lesson: the lesson's module, such as ``"wrong_question"``.
         rows: one row a seed, with the columns ``seed`` and ``people`` and the lesson's numbers.
-        provenance: the command, the versions and the digest of the code that made the rows.
+        provenance: the command, the versions and the digest of the code that made the rows, and
+            the machine, in tables that record it.
     """
 
     lesson: str
@@ -58,6 +60,8 @@ class Table:
         """Which seeds, made how, and whether the code has changed since: a line for the reader."""
         seeds = self.rows["seed"]
         made = ", ".join(f"{k} {self.provenance[k]}" for k in _VERSIONS if k in self.provenance)
+        machine = self.provenance.get("machine")
+        where = f"; on {machine}" if machine else ""
         since = (
             "The code behind the table has changed since: `make lessons` makes it anew."
             if self.moved_on
@@ -65,7 +69,7 @@ class Table:
         )
         return (
             f"{len(seeds)} seeds, {seeds.min()} to {seeds.max()}, made by "
-            f"`{self.provenance['command']}` ({made}).\n{since}"
+            f"`{self.provenance['command']}` ({made}{where}).\n{since}"
         )
 
     def row(self, seed: int) -> dict:
@@ -171,10 +175,26 @@ def digest(lesson: str) -> str:
     return total.hexdigest()[:16]
 
 
+def machine() -> str:
+    """The processor's own name, where the system tells it, and the cores that this process has.
+
+    >>> machine().endswith((" core", " cores"))
+    True
+    """
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    has = getattr(os, "sched_getaffinity", None)
+    cores = (len(has(0)) if has else os.cpu_count()) or 1
+    name = named[0] if named else platform.processor() or platform.machine()
+    return f"{name}, {cores} core{'s' if cores > 1 else ''}"
+
+
 def write(folder: Path, lesson: str, rows: Sequence[Mapping], *, command: str) -> Path:
     """Writes the rows of a lesson as ``folder/lesson.csv`` and returns the path.
 
-    The first lines, each starting with ``#``, are the provenance. Numbers keep 6 significant
+    The first lines, each starting with ``#``, are the provenance: the command, the digest of the
+    code, the versions, and the machine that made the last row. Numbers keep 6 significant
     digits: more would only record the last bits of one machine.
 
     Raises:
@@ -189,6 +209,7 @@ def write(folder: Path, lesson: str, rows: Sequence[Mapping], *, command: str) -
         "lesson": lesson,
         "command": command,
         "code": digest(lesson),
+        "machine": machine(),
         "python": platform.python_version(),
         **{name: version(name) for name in _VERSIONS},
     }
