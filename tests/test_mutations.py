@@ -7,14 +7,16 @@ Networks are drawn and trained anew on both sides; nothing is read from a table.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from recflax import cross_attention, fitted, self_attention
+from recflax import cross_attention, explain, fairness, fitted, privacy, self_attention
 from recflax.causal import effects, logged
 from recflax.causal.effects import cross_fit, doubly_robust
 from recflax.data.batches import Batch, make_batch
@@ -24,7 +26,10 @@ from recflax.lessons import (
     anyway,
     causal_loss,
     cells,
+    feedback_loop,
     gaps,
+    private_training,
+    sampled_softmax,
     trainings,
     weighting_limits,
     wrong_question,
@@ -32,7 +37,9 @@ from recflax.lessons import (
 from recflax.lessons.statements import by_name
 from recflax.losses import binary_cross_entropy, next_item_cross_entropy
 from recflax.optimiser import TrainConfig
+from recflax.privacy_account import largest_advantage
 from recflax.recommender import Recommender, RecommenderConfig
+from recflax.scale import sharding, top_k
 from recflax.worlds.store import Store, StoreConfig, build_store
 from recflax.worlds.store_truth import Truth
 
@@ -185,6 +192,97 @@ def padding_does_not_count() -> bool:
     return bool(np.abs(short - long).max() < 1e-5)
 
 
+def a_sample_has_the_optimum_of_the_whole() -> bool:
+    """Sixteen negatives, all logits corrected, learn the law of the next of seven items."""
+    small = sampled_softmax.problem(3, kinds=2, n_items=7)
+    found = sampled_softmax.learned(small, "both", 16, jax.random.key(0))
+    return sampled_softmax.divergence(small.chance, found) < 0.02
+
+
+def rows_that_fill_up_do_not_count() -> bool:
+    """The loss over eleven items is the same with two more rows, whatever stands in them."""
+    batch = make_batch([[3, 1, 2]], n_items=11)._replace(target=jnp.array([[1, 2, 5]]))
+    config = RecommenderConfig(n_items=13, max_length=3, mask_future=True)
+    graphdef, params = nnx.split(Recommender(config, rngs=nnx.Rngs(0)))
+    losses = []
+    for filler in (0.0, 9.0):
+        changed = jax.tree.map(
+            lambda a, filler=filler: a.at[-2:].set(filler) if a.shape[:1] in {(13,), (14,)} else a,
+            params,
+        )
+        losses.append(sharding.CatalogueLoss(graphdef, 11)(changed, batch))
+    return bool(abs(losses[0] - losses[1]) < 1e-6)
+
+
+def ties_are_listed_in_order() -> bool:
+    """A list from blocks is that of a full sort, where most scores are equal."""
+    rng = np.random.default_rng(0)
+    people = rng.integers(-1, 2, (5, 3)).astype(np.float32)
+    items = rng.integers(-1, 2, (101, 3)).astype(np.float32)
+    _, listed = top_k.streaming_top_k(people, top_k.cut(items, 13), 17)
+    full = np.argsort(-(people @ items.T), axis=1, kind="stable")[:, :17] + 1
+    return bool((np.asarray(listed) == full).all())
+
+
+def the_account_is_not_exceeded() -> bool:
+    """Somebody who sees a noisy sum guesses who was there no better than the account says.
+
+    Two others are drawn for sure, she with chance .3; every gradient is 50, and the norm 1.
+    """
+
+    def steep(slope: jax.Array, batch: jax.Array, key: jax.Array) -> jax.Array:
+        return 50 * (slope * batch).sum()
+
+    def step(she: bool, key: jax.Array) -> jax.Array:
+        drawn_key, noise_key = jax.random.split(key)
+        drawn = jnp.array([True, True, she]) & jnp.array(
+            [True, True, jax.random.bernoulli(drawn_key, 0.3)]
+        )
+        how = {"clip_norm": 1.0, "noise_multiplier": 2.0, "batch_size": 1, "key": noise_key}
+        return privacy.private_gradient(steep, 1.0, jnp.ones(3), drawn, **how)
+
+    draws, keys = 6_000, jax.random.split(jax.random.key(0), (2, 6_000))
+    sums = [
+        jax.jit(jax.vmap(partial(step, she)))(k) for she, k in zip((True, False), keys, strict=True)
+    ]
+    seen = float((sums[0] > 2.5).mean() - (sums[1] > 2.5).mean())
+    return abs(seen - largest_advantage(2.0, 0.3, 1)) < 4 * (0.5 / draws) ** 0.5
+
+
+def learning_by_heart_is_found_out() -> bool:
+    """The loss of a network that saw few people many times tells who they were."""
+    task = private_training.make_task(3, 151)
+    heart = TrainConfig(epochs=150, batch_size=30, learning_rate=1e-2)
+    trained = private_training.train(task, heart, jax.random.key(0))
+    found = private_training.attacks(task, private_training.losses(task, trained))
+    return found["loss_auc"] > 0.7
+
+
+def every_event_can_be_removed() -> bool:
+    """A network that reads all events says something else without any one of them."""
+    network = Recommender(RecommenderConfig(n_items=7, max_length=5), rngs=nnx.Rngs(0))
+    batch = make_batch([[0, 3, 1, 2, 5]], n_items=7)
+    effect = np.abs(explain.leave_one_out(network, batch)).max(axis=1)[0]
+    return bool(effect[0] == 0 and (effect[1:] > 0).all())
+
+
+def shares_are_met() -> bool:
+    """Four groups get the exposure that they ask for."""
+    store = build_store(StoreConfig(n_people=101), 3)
+    share = np.array([0.1, 0.2, 0.3, 0.4])
+    groups = np.arange(store.config.n_items) % 4
+    found = fairness.fair_policy(store.uplift(), groups, share)
+    return bool(np.abs(fairness.group_exposure(found.policy, groups) - share).max() < 1e-9)
+
+
+def an_own_log_is_not_confounded() -> bool:
+    """What is bought under display of one's own policy is what display makes people buy."""
+    store = build_store(StoreConfig(n_people=101), 3)
+    policy = np.full((101, store.config.n_items), 1 / store.config.n_items)
+    own = feedback_loop.run_by(store, policy)
+    return bool(np.abs(own.see_exposed() - own.do(1)).max() < 1e-12)
+
+
 # ----------------------------------------------------------------------- what is broken
 
 
@@ -287,6 +385,77 @@ def the_same_fold_for_fit_and_use(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(effects, "_parts", lambda fold, number: (honest(fold, number)[1],) * 2)
 
 
+def corrections_ignored(patch: pytest.MonkeyPatch) -> None:
+    honest = sampled_softmax.sampled_cross_entropy
+    patch.setattr(
+        sampled_softmax,
+        "sampled_cross_entropy",
+        lambda right, negative, expected=None, weight=None: honest(right, negative, weight=weight),
+    )
+
+
+def fillers_take_part(patch: pytest.MonkeyPatch) -> None:
+    def all_rows(self: sharding.CatalogueLoss, params: object, batch: Batch) -> jax.Array:
+        network = nnx.merge(self.graphdef, params)
+        return next_item_cross_entropy(network.next_item_logits(batch), batch.target)
+
+    patch.setattr(sharding.CatalogueLoss, "__call__", all_rows)
+
+
+def newer_blocks_first(patch: pytest.MonkeyPatch) -> None:
+    honest = top_k.top_k_of
+
+    def from_the_right(values: jax.Array, ids: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+        return honest(values[:, ::-1], ids[:, ::-1], k)
+
+    patch.setattr(top_k, "top_k_of", from_the_right)
+
+
+def changed_aggregate(patch: pytest.MonkeyPatch, clip: float, noise: float) -> None:
+    honest = optax.contrib.differentially_private_aggregate
+
+    def changed(norm: float, multiplier: float, key: jax.Array) -> optax.GradientTransformation:
+        return honest(norm * clip, multiplier * noise, key)
+
+    patch.setattr(optax.contrib, "differentially_private_aggregate", changed)
+
+
+def clipping_off(patch: pytest.MonkeyPatch) -> None:
+    changed_aggregate(patch, clip=1_000.0, noise=0.001)
+
+
+def noise_halved(patch: pytest.MonkeyPatch) -> None:
+    changed_aggregate(patch, clip=1.0, noise=0.5)
+
+
+def trained_on_other_people(patch: pytest.MonkeyPatch) -> None:
+    honest = private_training.train
+
+    def elsewhere(task: private_training.Task, *arguments: object) -> private_training.Trained:
+        return honest(task, *arguments, people=task.pool)
+
+    patch.setattr(private_training, "train", elsewhere)
+
+
+def nothing_removed(patch: pytest.MonkeyPatch) -> None:
+    def as_it_was(batch: Batch) -> Batch:
+        places = np.shape(batch.history)[1]
+        return Batch(*(np.repeat(np.asarray(part)[:, None], places, 1) for part in batch[:3]))
+
+    patch.setattr(explain, "without_each", as_it_was)
+
+
+def everybody_gets_the_best(patch: pytest.MonkeyPatch) -> None:
+    def unconstrained(loss: np.ndarray, share: object, *, exactly: bool = True) -> np.ndarray:
+        return np.eye(loss.shape[1])[loss.argmin(axis=1)]
+
+    patch.setattr(fairness, "transport", unconstrained)
+
+
+def the_old_policy_still_runs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(feedback_loop, "run_by", lambda store, policy: store)
+
+
 MUTATIONS: list[tuple[Callable[[], bool], Callable[[pytest.MonkeyPatch], None]]] = [
     (lambda: gap_claim("confounding-campaign"), see_in_the_place_of_do),
     (lambda: gap_claim("confounding-zero-untargeted"), the_campaign_follows_intent_always),
@@ -303,6 +472,15 @@ MUTATIONS: list[tuple[Callable[[], bool], Callable[[pytest.MonkeyPatch], None]]]
     (newest_event_is_read, positions_off),
     (nobody_predicts_a_coin, future_mask_off),
     (padding_does_not_count, padding_mask_ignored),
+    (a_sample_has_the_optimum_of_the_whole, corrections_ignored),
+    (rows_that_fill_up_do_not_count, fillers_take_part),
+    (ties_are_listed_in_order, newer_blocks_first),
+    (the_account_is_not_exceeded, clipping_off),
+    (the_account_is_not_exceeded, noise_halved),
+    (learning_by_heart_is_found_out, trained_on_other_people),
+    (every_event_can_be_removed, nothing_removed),
+    (shares_are_met, everybody_gets_the_best),
+    (an_own_log_is_not_confounded, the_old_policy_still_runs),
 ]
 
 
