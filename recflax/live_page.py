@@ -62,7 +62,7 @@ def start_people(store: Store) -> dict[str, int]:
     Example:
         >>> from recflax.worlds.store import StoreConfig, build_store
         >>> list(start_people(build_store(StoreConfig(n_people=500), seed=0)))[1]
-        'somebody who has just bought a candle holder'
+        'somebody who has just bought a teapot'
     """
     found = store.mechanisms()
     short = (store.history > 0).sum(axis=1) <= 9
@@ -80,7 +80,7 @@ def start_people(store: Store) -> dict[str, int]:
     people = {}
     for label, (fit, category) in fits.items():
         if not fit.any():
-            raise ValueError(f"the store has nobody who is {label.format('product')}")
+            raise ValueError(f"no person of the store is {label.format('product')}")
         person = int(fit.argmax())
         people[label.format(CATEGORY_NAMES[category[person]])] = person
     return people

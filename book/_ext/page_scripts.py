@@ -1,7 +1,7 @@
 """Scripts of the live pages: each is loaded on its own page, and on no other.
 
-They are classic scripts that ``make web`` bundles from ``web/`` and that are kept beside the styles,
-so that a page works from a file and the book is built without Node.js.
+They are classic scripts that ``make web`` bundles from ``web/`` and that are kept beside the
+styles, so that a page works from a file and the book is built without Node.js.
 """
 
 from __future__ import annotations

@@ -85,6 +85,11 @@ export class Store {
     return say(this.pair(confounded)[name], history);
   }
 
+  /** What is true of every product, for a taste and a history. */
+  truths(taste: readonly number[], history: readonly Happened[]): ReturnType<typeof truths> {
+    return truths(this.shop, taste, history);
+  }
+
   /** A number a product, the larger the better, by which a shelf is filled. */
   ranking(
     shelf: Shelf,
@@ -92,7 +97,7 @@ export class Store {
     taste: readonly number[],
     confounded: boolean,
   ): number[] {
-    if (shelf === "oracle") return truths(this.shop, taste, history).uplift;
+    if (shelf === "oracle") return this.truths(taste, history).uplift;
     const { scores } = this.say(shelf, history, confounded);
     const chance = scores.map((own) => Array.from(own, (score) => 1 / (1 + Math.exp(-score))));
     return chance.length === 1 ? chance[0] : chance[0].map((value, item) => value - chance[1][item]);
@@ -107,7 +112,7 @@ export class Store {
     length: number,
   ): Shown[] {
     const ranking = this.ranking(shelf, history, taste, confounded);
-    const { shown, not, uplift } = truths(this.shop, taste, history);
+    const { shown, not, uplift } = this.truths(taste, history);
     return this.products
       .toSorted((a, b) => ranking[b.id - 1] - ranking[a.id - 1] || a.id - b.id)
       .slice(0, length)
