@@ -1,5 +1,5 @@
-# Everything but `make lock`, `make test-pages` and `make bench` needs Python 3.11 to 3.13 and
-# nothing else. Where there is no make: README.md, "Without make".
+# Everything but `make lock`, `make test-pages`, `make web` and `make bench` needs Python 3.11 to
+# 3.13 and nothing else. Where there is no make: README.md, "Without make".
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
@@ -10,7 +10,7 @@ SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: book single epub serve notebooks lessons test lint test-pages bench lock clean
+.PHONY: book single epub serve notebooks lessons test lint test-pages web bench lock clean
 
 book: $(STAMP)
 	$(RUN) tools/build.py
@@ -40,6 +40,9 @@ lint: $(STAMP)
 
 test-pages: $(PAGES)/.ready
 	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini
+
+web:
+	cd web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
 bench: $(STAMP) $(PEERS)/.ready
 	$(RUN) benchmarks/run.py --peers $(PEERS)/bin/python --readme

@@ -1,0 +1,25 @@
+"""Scripts of the live pages: each is loaded on its own page, and on no other.
+
+They are classic scripts that ``make web`` bundles from ``web/`` and that are kept beside the
+styles, so that a page works from a file and the book is built without Node.js.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+SCRIPTS = {"book/playground": "live/playground.js"}
+
+
+def add_script(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Load a page's script, where it has one and the format runs any."""
+    if page in SCRIPTS and app.builder.name == "html":
+        app.add_js_file(SCRIPTS[page], loading_method="defer")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Tell Sphinx."""
+    app.connect("html-page-context", add_script)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
