@@ -149,7 +149,6 @@ def test_rows_as_they_should_be_pass() -> None:
         ({"loose_loss_advantage": 0.61}, "below-the-limit"),
         ({"tight_increment": 0.14}, "costs-increment"),
         ({"tight_increment": 0.14}, "more-costs-more"),
-        ({"tight_ndcg": 0.1}, "ranking-hides-the-cost"),
         ({"heart_increment": 0.2}, "by-heart-costs-too"),
     ],
 )
