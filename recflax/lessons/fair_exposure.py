@@ -303,7 +303,7 @@ def claims(rows: Sequence[Mapping[str, float]]) -> list[Statement]:
         say(
             "campaign-held-to-its-share-pays",
             "Holding the network that was trained on exposed rows to the campaign's share of the "
-            "products *adds* purchases per visit, since it undoes a part of its mistake: true "
+            "products adds purchases per visit, since it undoes a part of its mistake: true "
             "price.",
             mean_over_seeds(column(rows, "exposed_campaign_equal_price")),
             at_most=-0.005,
