@@ -264,29 +264,30 @@ class Page {
       make("td", { style: `--share: ${Math.sqrt(share).toFixed(3)}` }, (100 * share).toFixed(0));
     const row = (label: string, shares: Float32Array): HTMLElement =>
       make("tr", {}, make("th", { scope: "row" }, label), ...Array.from(shares, cell));
-    const matrix = (caption: string, rows: HTMLElement[]): HTMLElement =>
+    const matrix = (caption: string, rows: HTMLElement[]): HTMLElement[] => [
+      make("p", {}, `${caption}.`),
       make(
         "div",
         { class: "live-scroll", tabindex: 0, role: "region", "aria-label": caption },
         make(
           "table",
-          { class: "live-matrix" },
-          make("caption", {}, caption),
+          { class: "live-matrix", "aria-label": caption },
           make("thead", {}, make("tr", {}, make("td", {}), ...columns.map((column) => column.cloneNode(true)))),
           make("tbody", {}, ...rows),
         ),
-      );
+      ),
+    ];
     const of = (head: { columns: number; at: Float32Array }, place: number): Float32Array =>
       head.at.subarray(place * head.columns, (place + 1) * head.columns);
     const cross = said.cross.map((head, h) => row(`head ${h + 1}`, of(head, item - 1)));
-    const self = said.self.map((head, h) =>
+    const self = said.self.flatMap((head, h) =>
       matrix(
         `Self-attention, layer 1, head ${h + 1}: from each event (row) to each event (column), per cent`,
         history.map((_, place) => row(String(place + 1), of(head, place))),
       ),
     );
     this.parts.looks.replaceChildren(
-      matrix(`Cross-attention: from ${name} to each event of your history, per cent`, cross),
+      ...matrix(`Cross-attention: from ${name} to each event of your history, per cent`, cross),
       make("p", { class: "live-note" }, "A number is the share of the sum that is read from there. It is what the network computes with. It is not what moved you, and not what would move you."),
       make("details", {}, make("summary", {}, "Self-attention, event by event"), ...self),
     );
@@ -323,13 +324,13 @@ class Page {
     const name = this.store.products[item - 1].name;
     const heads = ["event", "attention", "it moves the network", "it moves you"].map((head) => make("th", { scope: "col" }, head));
     this.parts.bars.replaceChildren(
+      make("p", { id: "live-effects-say" }, `What each event does for ${name}: its share of attention; by how many percentage points the network's chance of a purchase if shown rises with it; and by how many yours does.`),
       make(
         "div",
         { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "Each event, three ways" },
         make(
           "table",
-          { class: "live-effects" },
-          make("caption", {}, `What each event does for ${name}: its share of attention; by how many percentage points the network's chance of a purchase if shown rises with it; and by how many yours does`),
+          { class: "live-effects", "aria-describedby": "live-effects-say" },
           make("thead", {}, make("tr", {}, ...heads)),
           make("tbody", {}, ...rows),
         ),
