@@ -38,7 +38,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
-test-pages: $(PAGES)/.ready
+test-pages: $(STAMP) $(PAGES)/.ready
 	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini
 
 web:
