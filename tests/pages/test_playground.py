@@ -140,7 +140,7 @@ def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
 
 def test_one_product_many_times_and_more_events_than_a_history_holds(page: Page) -> None:
     page.get_by_role("button", name="Forget all").click()
-    page.get_by_label("Search the 120 products").fill("red star mug")
+    page.get_by_label("Search the 120 products").fill("mug")
     look = page.locator(".live-found button").first
     for _ in range(20):
         look.click()

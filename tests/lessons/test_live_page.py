@@ -10,7 +10,7 @@ from flax import nnx
 
 from recflax.export import weights_from_json
 from recflax.lessons.cells import ARMS, network_config
-from recflax.live_page import CONSTANTS, Networks, live_page, page_data, start_people
+from recflax.lessons.live_page import CONSTANTS, Networks, live_page, page_data, start_people
 from recflax.recommender import Recommender
 from recflax.worlds.store import StoreConfig, build_store
 
