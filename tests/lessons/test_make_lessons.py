@@ -71,6 +71,28 @@ def test_a_table_is_compared_with_what_the_code_gives_now(tool, tmp_path, monkey
         main([*options, "simpson", "--compare", "1"])
 
 
+def test_readings_of_a_clock_are_not_compared(tool, tmp_path, monkeypatch, capsys):
+    main, runs = tool
+    options = ["--folder", str(tmp_path), "--size", "7"]
+    main([*options, "--seeds", "2"])
+    runs.clear()
+    gaps = tmp_path / "gaps.csv"
+    text = gaps.read_text().replace("people,value", "people,value_seconds")
+    gaps.write_text(text.replace(",142.857", ",99.0"))
+    run = sys.modules["recflax.lessons.gaps"].run
+
+    def timed(seed, size):
+        return {"seed": seed, "people": size, "value_seconds": run(seed, size)["value"]}
+
+    monkeypatch.setattr(sys.modules["recflax.lessons.gaps"], "run", timed)
+    monkeypatch.setitem(main.__globals__, "CLOCKS", ("simpson",))
+    with pytest.raises(SystemExit) as same:
+        main([*options, "--compare", "1"])
+    assert same.value.code == 0
+    assert runs == [("gaps", 1000)]
+    assert "simpson: not compared, since it reads a clock" in capsys.readouterr().out
+
+
 def test_a_lesson_on_real_data_is_left_alone_without_them(tool, tmp_path, monkeypatch, capsys):
     main, runs = tool
     monkeypatch.setitem(main.__globals__, "REAL", {"simpson": (2, coat)})

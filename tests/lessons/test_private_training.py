@@ -121,8 +121,6 @@ GOOD = {
     "heart_increment": 0.1,
     "loose_increment": 0.13,
     "tight_increment": 0.08,
-    "careful_ndcg": 0.15,
-    "tight_ndcg": 0.18,
 }
 for _name, _limit in {"loose": 0.6, "medium": 0.4, "tight": 0.2}.items():
     GOOD |= {f"{_name}_loss_advantage": 0.03, f"{_name}_sharp_advantage": 0.04}

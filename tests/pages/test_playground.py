@@ -113,8 +113,11 @@ def test_a_ready_made_person_brings_her_history_and_a_newcomer_none(page: Page) 
     choice = page.get_by_label("You are")
     labels = choice.locator("option").all_text_contents()
     assert len(labels) == 5
+    page.get_by_role("button", name="Turn the order round").click()
     choice.select_option(label=labels[1])
     assert history(page)
+    # what somebody else did cannot be undone into her history
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     choice.select_option(label=labels[-1])
     assert history(page) == []
     expect(page.get_by_text("Nothing yet")).to_be_visible()

@@ -1,7 +1,7 @@
 /** What the page knows and can compute: the shop, the networks, and one person's state. */
 
 import { only, readNetwork, say, type Exported, type Network, type Said } from "./network";
-import { effects, truths, without, type Happened, type Shop } from "./store";
+import { effects, sigmoid, truths, without, type Happened, type Shop } from "./store";
 
 /** A product's name and category, for people. */
 export interface Product {
@@ -99,7 +99,7 @@ export class Store {
   ): number[] {
     if (shelf === "oracle") return this.truths(taste, history).uplift;
     const { scores } = this.say(shelf, history, confounded);
-    const chance = scores.map((own) => Array.from(own, (score) => 1 / (1 + Math.exp(-score))));
+    const chance = scores.map((own) => Array.from(own, sigmoid));
     return chance.length === 1 ? chance[0] : chance[0].map((value, item) => value - chance[1][item]);
   }
 
@@ -136,15 +136,12 @@ export class Store {
     confounded: boolean,
   ): Explained[] {
     const network = only(this.pair(confounded).causal, item);
-    const chance = (events: readonly Happened[]): number =>
-      1 / (1 + Math.exp(-say(network, events).scores[0][0]));
-    const { cross } = say(network, history);
-    const whole = chance(history);
+    const { scores, cross } = say(network, history);
+    const whole = sigmoid(scores[0][0]);
     const person = effects(this.shop, taste, history, item);
     return history.map((_, place) => ({
-      attention:
-        cross.reduce((sum, head) => sum + head.at[place], 0) / cross.length,
-      model: whole - chance(without(history, place)),
+      attention: cross.reduce((sum, head) => sum + head.at[place], 0) / cross.length,
+      model: whole - sigmoid(say(network, without(history, place)).scores[0][0]),
       person: person[place],
     }));
   }

@@ -11,7 +11,6 @@ const SHELF_NAMES: Record<Shelf, string> = {
 };
 const ON_A_SHELF = 3;
 const FOUND = 8;
-const MEMORY = 16;
 
 interface State {
   history: Happened[];
@@ -84,7 +83,7 @@ class Page {
       this.section(
         "Look at something",
         "",
-        make("label", { for: "live-seek" }, "Search the 120 products ", seek),
+        make("label", { for: "live-seek" }, `Search the ${this.store.products.length} products `, seek),
         this.parts.found,
       ),
       this.parts.said,
@@ -99,20 +98,25 @@ class Page {
     return make("section", {}, make("p", { class: "live-title", role: "heading", "aria-level": 3 }, title, ...small), ...children);
   }
 
+  /** How many events the shop remembers. */
+  private get memory(): number {
+    return this.store.shop.constants.length;
+  }
+
   private get taste(): number[] {
     return this.store.people[this.state.person].taste;
   }
 
   private become(person: number): void {
-    this.state.person = person;
-    this.state.chosen = null;
-    this.change([...this.store.people[person].history]);
+    this.state = { ...this.state, person, chosen: null, history: [...this.store.people[person].history] };
+    this.past = []; // what another person did is not hers to take back
+    this.show();
   }
 
   /** Take a new history; the shop remembers its newest events. */
   private change(history: Happened[]): void {
     this.past.push(this.state.history);
-    this.state.history = history.slice(-MEMORY);
+    this.state.history = history.slice(-this.memory);
     this.show();
   }
 
@@ -186,7 +190,7 @@ class Page {
         make("button", { type: "button", "data-key": "undo", disabled: !this.past.length, click: () => this.undo() }, "Undo"),
         make("button", { type: "button", "data-key": "clear", disabled: !history.length, click: () => this.change([]) }, "Forget all"),
         make("button", { type: "button", "data-key": "turn", disabled: history.length < 2, click: () => this.change(history.toReversed()) }, "Turn the order round"),
-        ` ${history.length} of ${MEMORY} events`,
+        ` ${history.length} of ${this.memory} events`,
       ),
     );
   }
@@ -300,9 +304,11 @@ class Page {
       return;
     }
     const found = this.store.explain(history, this.taste, item, confounded);
-    const largest = (of: (one: (typeof found)[number]) => number, least: number): number =>
-      Math.max(least, ...found.map((one) => Math.abs(of(one))));
-    const scale = { attention: largest((o) => o.attention, 1e-9), chance: Math.max(largest((o) => o.model, 1e-9), largest((o) => o.person, 1e-9)) };
+    const largest = (values: number[]): number => Math.max(1e-9, ...values.map(Math.abs));
+    const scale = {
+      attention: largest(found.map((one) => one.attention)),
+      chance: largest(found.flatMap((one) => [one.model, one.person])),
+    };
     const bar = (value: number, most: number, text: string): HTMLElement =>
       make(
         "td",

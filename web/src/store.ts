@@ -24,7 +24,6 @@ export interface Shop {
   popularity: number[];
   lift: number[];
   price: number[];
-  campaign: boolean[];
 }
 
 /** Something that a person did: looked at a product, or bought it. Products count from 1. */
@@ -40,7 +39,8 @@ export interface Mechanisms {
   satisfied: Set<number>;
 }
 
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+/** The logistic function: a chance from log odds. */
+export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Read the mechanisms off a history, oldest first. */
 export function mechanisms(shop: Shop, history: readonly Happened[]): Mechanisms {
