@@ -6,6 +6,8 @@ STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 PAGES := .venv-pages
 PEERS := .venv-bench
+# tests run in as many processes as there are processors, up to four
+SHARED := --numprocesses logical --maxprocesses 4
 SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
@@ -33,13 +35,14 @@ lessons: $(STAMP)
 	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) tools/make_lessons.py
 
 test: $(STAMP)
-	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest
+	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest $(SHARED) --dist loadfile
 
 lint: $(STAMP)
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
 test-pages: $(STAMP) $(PAGES)/.ready
-	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini
+	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini -m "not alone" $(SHARED)
+	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini -m alone -s
 
 web:
 	cd web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build

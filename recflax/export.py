@@ -37,6 +37,22 @@ def weights_to_json(params: Any, **about: Any) -> str:
     return json.dumps({"about": about, "arrays": arrays})
 
 
+def json_script(text: str, attribute: str) -> str:
+    """JSON as an element that a page's script reads, and that nothing in the text can end.
+
+    Args:
+        text: the JSON.
+        attribute: what the script finds it by, such as ``'id="numbers"'``.
+
+    Example:
+        >>> page = json_script('["a </b> c"]', 'id="numbers"')
+        >>> page.count("</")  # the element's own end: no text can end it
+        1
+    """
+    safe = text.replace("<", "\\u003c")
+    return f'<script type="application/json" {attribute}>{safe}</script>'
+
+
 def weights_from_json(text: str, like: Any) -> Any:
     """Read back what `weights_to_json` wrote.
 

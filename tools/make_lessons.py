@@ -46,6 +46,7 @@ LESSONS = (
     "private_training",
     "fair_exposure",
     "feedback_loop",
+    "train_it_here",
 )
 OWN_SIZE = {
     "weighting_limits": 2_000,
@@ -64,6 +65,7 @@ OWN_SIZE = {
     "private_training": 6_000,
     "fair_exposure": 4_000,
     "feedback_loop": 2_000,
+    "train_it_here": 2_000,
 }
 """People in the stores of lessons that say so themselves (or what the lesson counts instead)."""
 
@@ -83,6 +85,7 @@ OWN_SEEDS = {
     "private_training": range(1003, 1013),
     "fair_exposure": range(1000, 1010),
     "feedback_loop": range(1000, 1010),
+    "train_it_here": range(1040, 1060),
 }
 """Seeds of lessons that say so themselves: fewer where a row takes long, fresh ones where earlier
 seeds have been looked at by another lesson or while the lesson's settings were chosen."""

@@ -12,7 +12,13 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-SCRIPTS = {"book/playground": "live/playground.js"}
+SCRIPTS = {
+    "book/playground": "live/playground.js",
+    "book/train_it_here": "live/training.js",
+    "book/03b_what_makes_it_causal": "live/sliders.js",
+    "book/04_mathematics": "live/sliders.js",
+    "book/09_faq": "live/sliders.js",
+}
 DATA = re.compile(r'<script type="application/json".*?</script>', re.DOTALL)
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from recflax.export import weights_to_json
+from recflax.export import json_script, weights_to_json
 from recflax.lessons.cells import count, fit_cells, log_cells
 from recflax.lessons.trainings import clipped_cells
 from recflax.recommender import Recommender
@@ -109,13 +109,7 @@ def page_data(store: Store, networks: Mapping[str, Networks]) -> str:
     newcomer = {**people[0], "label": "somebody new, of whom nothing is known", "history": []}
     return json.dumps(
         {
-            "shop": {
-                "constants": {name: getattr(store.config, name) for name in CONSTANTS},
-                "category": store.category.tolist(),
-                "popularity": store.popularity.tolist(),
-                "lift": store.lift.tolist(),
-                "price": store.price.tolist(),
-            },
+            "shop": shop_facts(store),
             "names": store.items["name"].tolist(),
             "categories": list(CATEGORY_NAMES[: store.config.n_categories]),
             "people": [*people, newcomer],
@@ -127,24 +121,32 @@ def page_data(store: Store, networks: Mapping[str, Networks]) -> str:
     )
 
 
-def live_page(data: str) -> str:
-    """The page's place and its data, as HTML that a cell can show.
+def shop_facts(store: Store) -> dict[str, Any]:
+    """What of a shop the exact answers need: the constants, and four numbers a product."""
+    return {
+        "constants": {name: getattr(store.config, name) for name in CONSTANTS},
+        "category": store.category.tolist(),
+        "popularity": store.popularity.tolist(),
+        "lift": store.lift.tolist(),
+        "price": store.price.tolist(),
+    }
+
+
+def live_page(data: str, name: str = "store-live") -> str:
+    """A live page's place and its data, as HTML that a cell can show.
 
     The script that fills the place is not in it: the book loads it on the page.
 
     Args:
-        data: JSON, of `page_data`.
+        data: JSON, such as that of `page_data`.
+        name: the place's id; the data's is the same with ``-data``.
 
     Example:
         >>> page = live_page('{"names": ["a </b> c"]}')
         >>> page.count("</")  # the two tags' own ends: no text can end the script
         2
     """
-    safe = data.replace("</", "<\\/")
-    return (
-        '<div id="store-live"></div>'
-        f'<script type="application/json" id="store-live-data">{safe}</script>'
-    )
+    return f'<div id="{name}"></div>' + json_script(data, f'id="{name}-data"')
 
 
 def _person(store: Store, label: str, person: int) -> dict[str, Any]:

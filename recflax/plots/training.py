@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recflax.plots.palette import DASHES, INK, SERIES, new_axes
+from recflax.plots.palette import DASHES, FULL, INK, SERIES, new_axes
 from recflax.training import FitResult
 
 
@@ -62,3 +64,48 @@ def loss_curves(
     ax.grid(axis="y")
     ax.legend()
     return ax
+
+
+def two_readings(
+    steps: Sequence[int],
+    likelihood: Mapping[str, np.ndarray],
+    increment: Mapping[str, np.ndarray],
+    *,
+    reference: float,
+) -> Figure:
+    """Two readings of the same trainings side by side: how likely, and how useful.
+
+    Args:
+        steps: The steps at which was read, S of them.
+        likelihood: Held-out log-likelihood (S,) by training, in nats per visit.
+        increment: Purchases added per visit (S,) by training, of the same names.
+        reference: The increment of a random product, as a dotted line.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The names differ, or there are more of them than the palette has colours.
+
+    Example:
+        >>> curve = {"one": np.array([0.0, 1.0])}
+        >>> figure = two_readings([0, 20], curve, curve, reference=0.5)
+        >>> [ax.get_ylabel() for ax in figure.axes]
+        ['held-out log-likelihood, nats per visit', 'purchases added per visit']
+    """
+    if list(likelihood) != list(increment) or not 1 <= len(likelihood) <= len(SERIES):
+        raise ValueError(
+            f"likelihood and increment must have the same 1 to {len(SERIES)} names; "
+            f"got {list(likelihood)} and {list(increment)}"
+        )
+    figure, axes = plt.subplots(1, 2, figsize=FULL)
+    said = "held-out log-likelihood, nats per visit", "purchases added per visit"
+    for ax, curves, ylabel in zip(axes, (likelihood, increment), said, strict=True):
+        for (name, curve), colour, dash in zip(curves.items(), SERIES, DASHES, strict=False):
+            ax.plot(steps, curve, color=colour, linestyle=dash, label=name)
+        ax.set_xlabel("steps")
+        ax.set_ylabel(ylabel)
+    axes[1].axhline(reference, color=INK, linewidth=1.2, linestyle=DASHES[4])
+    lines = axes[0].get_lines()
+    figure.legend(lines, list(likelihood), loc="outside upper left", ncols=1)
+    return figure

@@ -4,11 +4,12 @@ import functools
 import http.server
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("RECFLAX_SITE", ROOT / "_build" / "html"))
@@ -69,3 +70,41 @@ def offline_context(browser: Browser, refused: list[str], **options: object) -> 
 
     context.route("**/*", decide)
     return context
+
+
+@contextmanager
+def opened(
+    browser: Browser,
+    address: str,
+    *,
+    change: Callable[[str], str] | None = None,
+    before: str = "",
+    **options: object,
+) -> Iterator[Page]:
+    """A page, open; a fault on it fails the test.
+
+    Args:
+        browser: the browser.
+        address: the page's.
+        change: made to the page's text.
+        before: a script that runs before the page's own.
+        **options: of the context.
+    """
+    faults: list[str] = []
+    options = {"viewport": {"width": 1280, "height": 900}} | options
+    with offline_context(browser, faults, **options) as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+        if before:
+            page.add_init_script(before)
+        if change is not None:
+
+            def changed(route: Route) -> None:
+                answer = route.fetch()
+                route.fulfill(response=answer, body=change(answer.text()))
+
+            page.route("**/*.html", changed)
+        page.goto(address, wait_until="load")
+        yield page
+        assert faults == []

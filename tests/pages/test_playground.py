@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SITE, offline_context
+from conftest import ROOT, SITE, offline_context, opened
 from playwright.sync_api import Browser, Page, expect
 
 NAME = "book/playground.html"
@@ -43,15 +43,9 @@ APART = """(cases) => {
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:
     """The page, open; a fault on it fails the test."""
-    faults: list[str] = []
-    with offline_context(browser, faults, viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and faults.append(said.text))
-        page.goto(f"{server}/{NAME}", wait_until="load")
+    with opened(browser, f"{server}/{NAME}") as page:
         expect(page.locator(".live-card").first).to_be_visible()
         yield page
-        assert faults == []
 
 
 def history(page: Page) -> list[str]:
@@ -157,8 +151,9 @@ def test_one_product_many_times_and_more_events_than_a_history_holds(page: Page)
     assert all(number == number and abs(number) <= 1 for number in numbers)
 
 
+@pytest.mark.alone
 def test_a_click_answers_within_fifty_milliseconds(page: Page) -> None:
-    """The median of twenty, each until everything is drawn: what the issue of this page asks."""
+    """The median of twenty, each until everything is drawn."""
     page.get_by_label("You are").select_option(index=0)
     took = page.evaluate(
         """() => {
@@ -199,3 +194,10 @@ def test_other_pages_do_not_load_the_store(browser: Browser, server: str) -> Non
         page.goto(f"{server}/book/intro.html")
     assert loaded
     assert not any("live/" in address for address in loaded)
+
+
+def test_nothing_moves_when_no_motion_is_wanted(browser: Browser, server: str) -> None:
+    with opened(browser, f"{server}/{NAME}", reduced_motion="reduce") as page:
+        for name in ("Turn the order round", "Forget all", "Undo"):
+            page.get_by_role("button", name=name).click()
+            assert page.evaluate("document.getAnimations().length") == 0
