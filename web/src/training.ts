@@ -12,7 +12,7 @@ type Curves = Partial<Record<Way, Reading[]>>;
 const STYLES: Record<Way, Line["style"]> = { purchases: 1, weights: 0, exposed: 2 };
 const FACTORS = [1 / 4, 1 / 2, 1, 2, 4]; // of the learning rate that the build used
 const MOST = 1e6; // the largest seed
-const MEASURES = ["loss", "likelihood", "increment"] as const;
+const MEASURES = ["likelihood", "increment", "loss"] as const;
 type Measure = (typeof MEASURES)[number];
 
 /** What training here needs and this browser lacks, or nothing. */
@@ -56,15 +56,12 @@ class Page {
     const chart = (label: string, y: string): LineChart =>
       new LineChart({ label, x: "steps", y, domain: { x: [0, schedule.steps] }, height: 200 });
     this.charts = {
-      loss: chart("The training loss of both networks, by step", "training loss, nats"),
       likelihood: chart(
         "How likely both networks find the purchases of later visits, by step",
         "held-out log-likelihood, nats per visit",
       ),
-      increment: chart(
-        "What both networks would add by filling the slot, by step",
-        "exact increment, purchases added per visit",
-      ),
+      increment: chart("What both networks would add by filling the slot, by step", "purchases added per visit, exact"),
+      loss: chart("The training loss of both networks, by step", "training loss, as a share of its first reading"),
     };
     this.curves = this.recorded();
     root.replaceChildren(...this.frame());
@@ -130,7 +127,7 @@ class Page {
       ),
       make("p", { class: "live-buttons" }, this.go, this.one, this.again),
       this.said,
-      ...MEASURES.map((measure) => this.charts[measure].element),
+      make("div", { class: "train-charts" }, ...MEASURES.map((measure) => this.charts[measure].element)),
       make(
         "div",
         { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "The last numbers" },
@@ -335,9 +332,7 @@ class Page {
         const lines: Line[] = this.ways.map((way) => ({
           name: this.data.ways[way],
           style: STYLES[way],
-          points: (this.curves[way] ?? []).flatMap((reading) =>
-            reading[measure] === null ? [] : [[reading.step, reading[measure]] as const],
-          ),
+          points: this.points(way, measure),
         }));
         if (measure === "increment")
           lines.push({ name: "a random product", style: 3, points: [[0, random], [this.data.schedule.steps, random]] });
@@ -360,6 +355,15 @@ class Page {
         }),
       );
     });
+  }
+
+  /** A curve; losses of two questions can be compared only with their own first reading. */
+  private points(way: Way, measure: Measure): [number, number][] {
+    const read = (this.curves[way] ?? []).flatMap((reading) => {
+      const value = reading[measure];
+      return value === null ? [] : [[reading.step, value] as [number, number]];
+    });
+    return measure === "loss" ? read.map(([step, value]) => [step, value / read[0][1]]) : read;
   }
 
   /** What a run of some settings is made of, for those who want to repeat it elsewhere. */
