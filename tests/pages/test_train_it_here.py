@@ -111,6 +111,8 @@ def test_at_least_a_hundred_steps_a_second(page: Page) -> None:
 
 def test_pause_step_reset_and_go_on(page: Page) -> None:
     expect(said(page)).to_contain_text("recorded when this book was built")
+    button(page, "One step").click()
+    expect(said(page)).to_contain_text("At rest after 1 of", timeout=LONG)
     button(page, "Train").click()
     expect(page.locator(".train-pace")).to_contain_text("steps a second", timeout=LONG)
     button(page, "Pause").click()

@@ -33,6 +33,7 @@ class Page {
   step = 0;
   private worker: Worker | null = null;
   private wanted = false; // whether to run as soon as the worker can
+  private asked = false; // whether to take one step as soon as the worker can
   private run = 0; // resets that were sent
   private told = 0; // resets that were answered
   private stale = false; // settings have changed since the last reset
@@ -45,6 +46,15 @@ class Page {
   private readonly pace = make("p", { class: "live-note train-pace" });
   private readonly numbers = make("tbody");
   private readonly shareText = make("output", { for: "train-share" });
+  private readonly share = make("input", {
+    type: "range",
+    id: "train-share",
+    min: 0,
+    max: 100,
+    step: 5,
+    input: () => this.sayShare(this.share.valueAsNumber),
+    change: () => this.set({ share: this.share.valueAsNumber / 100 }),
+  });
   private readonly still = matchMedia("(prefers-reduced-motion: reduce)");
 
   constructor(
@@ -78,16 +88,6 @@ class Page {
       make("option", { value: rate * factor, selected: factor === 1 }, String(Number((rate * factor).toPrecision(3)))),
     );
     const value = (event: Event): string => (event.target as HTMLInputElement | HTMLSelectElement).value;
-    const share = make("input", {
-      type: "range",
-      id: "train-share",
-      min: 0,
-      max: 100,
-      step: 5,
-      value: 100 * this.settings.share,
-      input: (event) => this.sayShare(Number(value(event))),
-      change: (event) => this.set({ share: Number(value(event)) / 100 }),
-    });
     const seed = make("input", {
       type: "number",
       id: "train-seed",
@@ -109,13 +109,14 @@ class Page {
       checked: true,
       change: (event) => this.set({ weighted: (event.target as HTMLInputElement).checked }),
     });
+    this.share.value = String(100 * this.settings.share);
     this.sayShare(100 * this.settings.share);
     const heads = ["network", "step", "loss", "likelihood", "increment"].map((text) => make("th", { scope: "col" }, text));
     return [
       make(
         "div",
         { class: "live-controls" },
-        make("label", { for: "train-share" }, "traffic filled at random ", share, this.shareText),
+        make("label", { for: "train-share" }, "traffic filled at random ", this.share, this.shareText),
         make("label", { for: "train-weighted" }, weighted, " propensity weights"),
         make(
           "label",
@@ -144,6 +145,7 @@ class Page {
 
   private sayShare(percent: number): void {
     this.shareText.textContent = `${percent}%`;
+    this.share.setAttribute("aria-valuetext", `${percent}%`);
   }
 
   /** The two trainings on the page now. */
@@ -176,19 +178,23 @@ class Page {
     this.wanted = this.state !== "running" && !this.wanted;
     if (!this.worker) return this.begin();
     if (this.state === "ended") return this.reset();
-    if (this.state === "running" && !this.wanted) this.send({ say: "pause" });
-    else if (this.wanted) this.proceed();
+    if (this.state === "running") this.send({ say: "pause" });
+    else this.proceed();
     this.show();
   }
 
   private once(): void {
+    this.asked = true;
     if (!this.worker) this.begin();
-    else if (this.state === "resting") this.send({ say: "step" });
+    else this.proceed();
   }
 
   /** Go on where the worker rests and nothing is waited for. */
   private proceed(): void {
-    if (!this.wanted || this.state !== "resting" || this.told !== this.run) return;
+    if (this.state !== "resting" || this.told !== this.run) return;
+    if (this.asked) this.send({ say: "step" });
+    this.asked = false;
+    if (!this.wanted) return;
     this.state = "running";
     this.send({ say: "run" });
     this.show();
