@@ -6,7 +6,9 @@
     python tools/build.py --format epub            the whole book as an EPUB
     python tools/build.py --format single          the whole book as one page
 
-Cells that have not changed, with the library and the data unchanged too, keep their outputs.
+Cells that have not changed, with the library and the data unchanged too, keep their outputs. A
+build waits for another one of the same folder, and one that was killed leaves nothing behind that
+the next would mistake for its own.
 """
 
 import argparse
@@ -14,10 +16,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: there builds are not kept apart
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
+UNFINISHED = BUILD / ".unfinished"
+"""Here from the start of a build to its end, and still here if it was killed."""
+
 STRICT = ["-n", "-W", "--keep-going"]
 FORMATS = {
     "html": ([], "html/index.html"),
@@ -27,28 +39,64 @@ FORMATS = {
 """What the book can be built as: arguments of ``jupyter-book build``, and the file to open."""
 
 
-def jupyter_book(*arguments: str) -> int:
+@contextmanager
+def alone(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Wait until no other build has this folder; whoever is killed lets go of it.
+
+    Yields:
+        What a process must be handed, so that the folder stays taken while it runs.
+    """
+    if fcntl is None:
+        yield ()
+        return
+    taken = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another build of this folder is running: waiting for it.", flush=True)
+            fcntl.flock(taken, fcntl.LOCK_EX)
+        yield (taken,)
+    finally:
+        os.close(taken)
+
+
+def jupyter_book(*arguments: str, handed: tuple[int, ...] = ()) -> int:
     """Run ``jupyter-book build`` in this Python; returns the exit status."""
     program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "build", str(ROOT), *arguments]
     # the same text in every build, also where the terminal speaks no UTF-8
-    return subprocess.run(command, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
+    environ = {**os.environ, "PYTHONUTF8": "1"}
+    return subprocess.run(command, env=environ, pass_fds=handed, check=False).returncode
 
 
-def whole_book(fresh: bool, form: str) -> int:
+def forget_pages() -> None:
+    """Have every page read again: Sphinx warns when it reads one, and is silent the next time."""
+    shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    for _, made in FORMATS.values():
+        shutil.rmtree((BUILD / made).parent / ".doctrees", ignore_errors=True)
+
+
+def whole_book(fresh: bool, form: str, handed: tuple[int, ...] = ()) -> int:
     if fresh:
         shutil.rmtree(BUILD, ignore_errors=True)
+    if UNFINISHED.exists():
+        forget_pages()
+    try:
+        BUILD.mkdir(exist_ok=True)
+        UNFINISHED.touch()
+    except OSError as error:
+        print(f"The book cannot be built here: {error}", file=sys.stderr)
+        return 1
     arguments, made = FORMATS[form]
-    status = jupyter_book(*STRICT, *arguments)
+    status = jupyter_book(*STRICT, *arguments, handed=handed)
     if status:
-        # Sphinx warns about a page when it reads it, and would be silent the next time
-        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-        for folder in FORMATS.values():
-            shutil.rmtree((BUILD / folder[1]).parent / ".doctrees", ignore_errors=True)
+        forget_pages()
         print("The book was not built cleanly: see the warnings above.", file=sys.stderr)
-        return status
-    print(f"\nThe book is built. Open\n\n    {(BUILD / made).as_uri()}\n")
-    return 0
+    else:
+        print(f"\nThe book is built. Open\n\n    {(BUILD / made).as_uri()}\n")
+    UNFINISHED.unlink(missing_ok=True)
+    return status
 
 
 def one_page(name: str) -> int:
@@ -73,7 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", help="build this page of book/ alone")
     parser.add_argument("--format", choices=FORMATS, default="html", help="what to build it as")
     given = parser.parse_args(arguments)
-    return one_page(given.page) if given.page else whole_book(given.fresh, given.format)
+    if given.page:
+        return one_page(given.page)
+    with alone(ROOT) as handed:
+        return whole_book(given.fresh, given.format, handed)
 
 
 if __name__ == "__main__":

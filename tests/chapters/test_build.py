@@ -15,13 +15,14 @@ import pytest
 from cell_environment import cache_key, kernel_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRETS = {"GITHUB_TOKEN": "what-the-run-may-do", "SHOP_PASSWORD": "what-nobody-may-read"}
 
 
 @pytest.fixture(scope="module")
 def built(new_book: Callable, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny book after its first strict build, which must have been clean."""
     book = new_book(tmp_path_factory.mktemp("books") / "a tiny book")
-    done = book.build()
+    done = book.build(**SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     assert "Executing notebook" in done.stdout + done.stderr
@@ -73,6 +74,15 @@ def test_a_page_asks_nothing_of_the_network(built: Any) -> None:
     script = built.root / "_build" / "html" / "_static" / "mathjax" / "tex-svg.js"
     assert script.stat().st_size > 1_000_000
     assert "thebe" not in html
+
+
+def test_what_is_built_tells_nothing_of_who_built_it(built: Any) -> None:
+    """No file has a secret of the environment in it, or the folder that it was built in."""
+    files = [path for path in (built.root / "_build" / "html").rglob("*") if path.is_file()]
+    assert len(files) > 50
+    words = [word.encode() for word in (*SECRETS.values(), str(built.root))]
+    telling = [(path.name, word) for path in files for word in words if word in path.read_bytes()]
+    assert telling == []
 
 
 def test_from_the_cache_nothing_runs_and_the_same_is_claimed(built: Any, copied: Any) -> None:
