@@ -121,6 +121,15 @@ def test_a_workflow_uses_targets_that_the_makefile_has(name: str) -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
 
 
+def test_the_weekly_run_looks_up_every_lock_file() -> None:
+    text = (ROOT / ".github" / "workflows" / "newest.yml").read_text(encoding="utf-8")
+    listed = re.search(r"for locked in (.+); do", text)
+    assert listed
+    assert sorted(listed[1].split()) == ["requirements.txt", "tests/pages/requirements.txt"]
+    assert all((ROOT / name).is_file() for name in listed[1].split())
+    assert "pip-audit --strict" in text
+
+
 def test_every_command_of_the_readme_is_a_target() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"^(?:\| `)?make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)

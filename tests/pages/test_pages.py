@@ -16,6 +16,16 @@ THEME = {
     ("label", "sidebar"),
     ("aria-allowed-role", "bd-"),
 }
+# how the keys begin that most often stray into a page
+KEYS = (
+    rb"gh[pousr]_[A-Za-z0-9]{36}",
+    rb"github_pat_[A-Za-z0-9_]{22}",
+    rb"AKIA[0-9A-Z]{16}",
+    rb"xox[abpr]-[A-Za-z0-9-]{10}",
+    rb"hf_[A-Za-z0-9]{30}",
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}",
+)
 LOOKS = {
     "light, wide": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark, narrow": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
@@ -57,6 +67,24 @@ def test_a_page_works_offline(browser: Browser, server: str, name: str, over: st
     assert remote == []
     assert rendered >= formulas > 0 or formulas == 0
     assert errors == 0
+
+
+def test_no_file_of_the_site_holds_a_key_or_the_folder_that_it_was_built_in() -> None:
+    folder = re.escape(str(SITE.resolve().parents[1]).encode())
+    telling = re.compile(b"|".join([*KEYS, folder]))
+    files = [path for path in sorted(SITE.rglob("*")) if path.is_file()]
+    found = {path.relative_to(SITE).as_posix(): telling.search(path.read_bytes()) for path in files}
+    assert {name: match[0] for name, match in found.items() if match} == {}
+
+
+@pytest.mark.parametrize("name", book_pages())
+def test_every_script_and_style_lies_beside_the_page(name: str) -> None:
+    """Also where a browser would not load it now: an address without a scheme, a preload."""
+    page = (SITE / name).read_text(encoding="utf-8")
+    tags = re.findall(r"<(?:script|link|iframe|object|embed)\b[^>]*>", page)
+    assert tags
+    loading = [tag for tag in tags if not re.search(r'rel="(?:canonical|author|license)"', tag)]
+    assert [tag for tag in loading if re.search(r'(?:src|href|data)="(?:https?:)?//', tag)] == []
 
 
 @pytest.mark.parametrize("name", book_pages())
