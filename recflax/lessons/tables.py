@@ -216,7 +216,12 @@ def write(folder: Path, lesson: str, rows: Sequence[Mapping], *, command: str) -
     path = folder / f"{lesson}.csv"
     head = "".join(f"# {key}: {value}\n" for key, value in provenance.items())
     body = frame.sort_values("seed").to_csv(index=False, float_format="%.6g")
-    path.write_text(head + body, encoding="utf-8")
+    part = path.with_suffix(".part")  # a full disk, or a kill, costs no row that stood there before
+    try:
+        part.write_text(head + body, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

@@ -1,3 +1,6 @@
+import errno
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +43,22 @@ def test_rows_are_sorted_and_seeds_are_unique(tmp_path):
         tables.write(tmp_path, "gaps", rows() + rows()[:1], command="c")
     with pytest.raises(ValueError, match="non-empty"):
         tables.write(tmp_path, "gaps", [], command="c")
+
+
+def test_a_full_disk_costs_no_row_that_was_there(tmp_path, monkeypatch):
+    path = tables.write(tmp_path, "gaps", [{"seed": 1, "people": 7}], command="made")
+    before = path.read_text("utf-8")
+    write_text = Path.write_text
+
+    def full(path, text, **options):
+        write_text(path, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        tables.write(tmp_path, "gaps", [{"seed": 2, "people": 7}], command="made")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_text("utf-8") == before
 
 
 def test_a_file_without_its_provenance_is_refused(tmp_path):
