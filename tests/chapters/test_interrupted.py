@@ -126,3 +126,15 @@ def test_the_folder_stays_taken_while_what_was_started_runs(tmp_path):
         running.stdin.close()
         other.join()
     assert entered.is_set()
+
+
+def test_jupyter_book_is_handed_the_folder(folder, monkeypatch):
+    handed: list = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        handed.append(options["pass_fds"])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(tool.subprocess, "run", run)
+    assert tool.main([]) == 0
+    assert [len(descriptors) for descriptors in handed] == [1]
