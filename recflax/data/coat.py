@@ -9,14 +9,13 @@ against the publisher.
 
 from __future__ import annotations
 
-import lzma
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from recflax.data.archives import unxz, unzip
 from recflax.data.sources import DataNotFound, Source, download, local_file
 
 PUBLISHER = Source(
@@ -26,6 +25,7 @@ PUBLISHER = Source(
 FOLDER = "coat"
 PEOPLE, COATS = 290, 300
 TABLES = ("train", "test", "propensities", "user_features", "item_features")
+MAX_UNPACKED = 2**26  # bytes; the published tables have 2 million
 
 
 class Coat(NamedTuple):
@@ -109,27 +109,30 @@ def _in_folder(folder: Path) -> dict[str, str]:
     for name in TABLES:
         plain, packed = folder / f"{name}.ascii", folder / f"{name}.ascii.xz"
         if plain.is_file():
-            texts[name] = plain.read_text(encoding="ascii")
+            texts[name] = _text(plain.read_bytes(), plain.name)
         elif packed.is_file():
-            try:
-                texts[name] = lzma.decompress(packed.read_bytes()).decode("ascii")
-            except lzma.LZMAError as error:
-                raise ValueError(f"{packed.name} is damaged or cut short ({error})") from error
+            texts[name] = _text(unxz(packed, MAX_UNPACKED), packed.name)
         else:
             raise ValueError(f"the folder {folder.name} has no {name}.ascii")
     return texts
 
 
 def _in_archive(path: Path) -> dict[str, str]:
+    files = {Path(name).name: file for name, file in unzip(path, ".ascii", MAX_UNPACKED).items()}
+    missing = [name for name in TABLES if f"{name}.ascii" not in files]
+    if missing:
+        raise ValueError(f"{path.name} holds no {missing[0]}.ascii")
+    return {name: _text(files[f"{name}.ascii"], f"{name}.ascii") for name in TABLES}
+
+
+def _text(content: bytes, name: str) -> str:
+    """The content of a file of plain digits; where it is anything else, that is named."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {Path(entry.filename).name: entry for entry in archive.infolist()}
-            missing = [name for name in TABLES if f"{name}.ascii" not in entries]
-            if missing:
-                raise ValueError(f"{path.name} holds no {missing[0]}.ascii")
-            return {name: archive.read(entries[f"{name}.ascii"]).decode("ascii") for name in TABLES}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
+        return content.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name} must be plain text (ASCII); byte {error.start} is {content[error.start]:#04x}"
+        ) from error
 
 
 def _numbers(text: str, name: str) -> np.ndarray:

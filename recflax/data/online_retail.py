@@ -9,18 +9,18 @@ propensities: nothing causal can be verified on it.
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
 import os
+import uuid
+import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recflax.data.archives import DAMAGE, DAMAGED_ZIP, unzip
 from recflax.data.cleaning import LINES, NON_PRODUCT_CODES
 from recflax.data.logs import check_columns
 from recflax.data.sources import DataNotFound, Source, cache_dir, download, local_file
@@ -77,8 +77,13 @@ def load(
 
     Raises:
         DataNotFound: The file is nowhere, and the publisher cannot be reached.
-        ValueError: The file is empty or cut short, has other columns, a number or all dates cannot
-            be read, dates are month-first, or the download has another SHA-256.
+        ValueError: The file is empty, damaged or cut short, is no table, has other columns, a
+            number or all dates cannot be read, dates are month-first, or the download has another
+            SHA-256.
+
+    Warns:
+        UserWarning: The cache cannot keep the columns, so that the next call reads the workbook
+            again.
     """
     if path is not None:
         return read_lines(path, day_first=day_first)
@@ -86,10 +91,22 @@ def load(
     if local is not None:
         return read_lines(local, day_first=day_first)
     copy = _columnar_copy(source)
-    if not copy.is_file():
-        archive = download(source, "Online Retail", "online_retail.zip", f"{FOLDER}/{FILE}")
-        _save_columns(read_lines(archive, day_first=day_first), copy)
-    return _load_columns(copy)
+    if copy.is_file():
+        try:
+            return _load_columns(copy)
+        except (*DAMAGED_ZIP, LookupError):
+            copy.unlink(missing_ok=True)  # damaged: it is made again
+    archive = download(source, "Online Retail", "online_retail.zip", f"{FOLDER}/{FILE}")
+    frame = read_lines(archive, day_first=day_first)
+    try:
+        _save_columns(frame, copy)
+    except OSError as error:
+        warnings.warn(
+            f"Online Retail cannot be kept column by column in {copy.parent} ({error}): the next "
+            "call reads the workbook again",
+            stacklevel=2,
+        )
+    return frame
 
 
 def read_lines(path: str | os.PathLike[str], *, day_first: bool = True) -> pd.DataFrame:
@@ -114,15 +131,17 @@ def read_lines(path: str | os.PathLike[str], *, day_first: bool = True) -> pd.Da
         raise ValueError(f"{path.name} is empty")
     try:
         if path.suffix == ".zip":
-            frame = _read_workbook(_workbook_in(path))
+            frame = _read_workbook(_workbook_in(path), path.name)
         elif path.suffix == ".xlsx":
-            frame = _read_workbook(path)
+            frame = _read_workbook(path.read_bytes(), path.name)
         else:
             frame = _read_csv(path)
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path.name} is damaged or cut short ({error})") from error
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path.name} is empty") from error
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{path.name} is no table ({str(error).strip()})") from error
     check_columns(frame, tuple(PUBLISHED), path.name)
     unknown = [name for name in frame.columns if name not in PUBLISHED]
     if unknown:
@@ -133,8 +152,8 @@ def read_lines(path: str | os.PathLike[str], *, day_first: bool = True) -> pd.Da
     for name in ("invoice", "code", "description", "customer", "country"):
         frame[name] = _as_text(frame[name])
     frame["customer"] = frame["customer"].str.replace(r"\.0$", "", regex=True)
-    for name in ("quantity", "price"):
-        frame[name] = _as_number(frame[name])
+    frame["price"] = _as_number(frame["price"])
+    frame["quantity"] = _as_whole(frame["quantity"])
     frame["time"] = parse_dates(frame["time"], day_first=day_first)
     return frame
 
@@ -152,29 +171,31 @@ def _read_csv(path: Path) -> pd.DataFrame:
     raise AssertionError("Latin-1 reads any byte")
 
 
-def _workbook_in(path: Path) -> io.BytesIO:
-    """Return the one workbook of an archive, unpacked in memory: no file name is trusted."""
-    with zipfile.ZipFile(path) as archive:
-        books = [entry for entry in archive.infolist() if entry.filename.endswith(".xlsx")]
-        if len(books) != 1:
-            raise ValueError(f"{path.name} must hold one .xlsx file; it holds {len(books)}")
-        _check_size(books, path.name)
-        return io.BytesIO(archive.read(books[0]))
+def _workbook_in(path: Path) -> bytes:
+    """Return the one workbook of an archive."""
+    books = unzip(path, ".xlsx", MAX_UNPACKED)
+    if len(books) != 1:
+        raise ValueError(f"{path.name} must hold one .xlsx file; it holds {len(books)}")
+    return next(iter(books.values()))
 
 
-def _check_size(entries: list[zipfile.ZipInfo], name: str) -> None:
-    size = sum(entry.file_size for entry in entries)
-    if size > MAX_UNPACKED:
-        raise ValueError(f"{name} would unpack to {size} bytes; at most {MAX_UNPACKED} are read")
-
-
-def _read_workbook(book: Path | io.BytesIO) -> pd.DataFrame:
+def _read_workbook(book: bytes, name: str) -> pd.DataFrame:
     """Read the first sheet; a workbook is itself an archive, so its size is checked first."""
-    with zipfile.ZipFile(book) as archive:
-        _check_size(archive.infolist(), "the workbook")
-    return pd.read_excel(
-        book, engine="openpyxl", dtype=object, keep_default_na=False, na_values=[""]
-    )
+    try:
+        with zipfile.ZipFile(io.BytesIO(book)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size <= MAX_UNPACKED:
+            return pd.read_excel(
+                io.BytesIO(book),
+                engine="openpyxl",
+                dtype=object,
+                keep_default_na=False,
+                na_values=[""],
+            )
+    except Exception as error:  # openpyxl raises whatever its parts stumble over
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name} is damaged or cut short, or no workbook ({what})") from error
+    raise ValueError(f"the workbook would unpack to {size} bytes; at most {MAX_UNPACKED} are read")
 
 
 def _as_text(column: pd.Series) -> pd.Series:
@@ -186,14 +207,28 @@ def _as_text(column: pd.Series) -> pd.Series:
 
 
 def _as_number(column: pd.Series) -> pd.Series:
-    """Return numbers; name the first entry that is none."""
+    """Return finite numbers; name the first entry that is none."""
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = np.flatnonzero(numbers.isna())
-    if len(wrong):
-        raise ValueError(
-            f"{column.name} must hold numbers; row {wrong[0]} has {column.iloc[wrong[0]]!r}"
-        )
+    _refuse(column, ~np.isfinite(numbers.to_numpy(dtype=float)), "numbers")
     return numbers
+
+
+def _as_whole(column: pd.Series) -> pd.Series:
+    """Return int64; name the first entry that is no whole number, or too large for one."""
+    numbers = _as_number(column)
+    if numbers.dtype.kind != "i":
+        floats = numbers.to_numpy(dtype=float)
+        _refuse(column, (floats % 1 != 0) | (abs(floats) > 2**53), "whole numbers")
+        numbers = numbers.astype("int64")
+    return numbers
+
+
+def _refuse(column: pd.Series, wrong: np.ndarray, wanted: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        raise ValueError(
+            f"{column.name} must hold {wanted}; row {rows[0]} has {column.iloc[rows[0]]!r}"
+        )
 
 
 def parse_dates(column: pd.Series, *, day_first: bool = True) -> pd.Series:
@@ -267,15 +302,19 @@ def _save_columns(frame: pd.DataFrame, path: Path) -> None:
             index, values = pd.factorize(frame[name])
             arrays[f"{name}.index"] = index.astype(np.int32)  # -1 where it is missing
             arrays[f"{name}.values"] = np.asarray(values, dtype=np.str_)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    part.replace(path)
+    part = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.part")  # another process has its own
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _load_columns(path: Path) -> pd.DataFrame:
     columns = {}
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         for name in LINES:
             if name in arrays:
                 columns[name] = pd.Series(arrays[name])

@@ -6,11 +6,17 @@ then asks the publisher, whose file must have a known SHA-256.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pooch
+
+MAX_DOWNLOAD = 2**27  # bytes; the largest published file has 24 million
+TIMEOUT = 30  # seconds without a byte
+_NOT_KEPT = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
 class DataNotFound(FileNotFoundError):  # noqa: N818 (says what happened, like FileNotFound)
@@ -38,7 +44,9 @@ def local_file(folder: str, name: str) -> Path | None:
 
 
 def download(source: Source, title: str, name: str, wanted: str) -> Path:
-    """Fetch a publisher's file into the cache; its hash decides.
+    """Fetch a publisher's file into the cache, up to `MAX_DOWNLOAD` bytes; its hash decides.
+
+    Nothing stands in the cache under that name before all of it has come and has the right hash.
 
     Args:
         source: where, and which hash.
@@ -47,17 +55,49 @@ def download(source: Source, title: str, name: str, wanted: str) -> Path:
         wanted: what would be looked for under ``RECFLAX_DATA_DIR``, for the message.
 
     Raises:
-        DataNotFound: it cannot be had.
-        ValueError: it has another hash.
+        DataNotFound: it cannot be had, or the cache cannot keep it.
+        ValueError: it is too large, or has another hash.
     """
     try:
         found = pooch.retrieve(
-            source.url, known_hash=f"sha256:{source.sha256}", fname=name, path=cache_dir()
+            source.url,
+            known_hash=f"sha256:{source.sha256}",
+            fname=name,
+            path=cache_dir(),
+            downloader=_fetch,
         )
     except OSError as error:
+        if isinstance(error, PermissionError) or error.errno in _NOT_KEPT:
+            raise DataNotFound(
+                f"{title} cannot be kept in {cache_dir()} ({error}). Set RECFLAX_CACHE_DIR to a "
+                "folder that has room and may be written, or RECFLAX_DATA_DIR to one that holds "
+                f"{wanted}."
+            ) from error
         raise DataNotFound(
             f"{title} is not here, and {source.url} did not give it ({error}). Set "
             f"RECFLAX_DATA_DIR to a folder that holds {wanted}, or call load() once with "
             f"a network: it keeps a copy in {cache_dir()}."
         ) from error
     return Path(found)
+
+
+class _Limited:
+    """A file that takes `MAX_DOWNLOAD` bytes and no more."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self.file, self.url, self.left = file, url, MAX_DOWNLOAD
+
+    def write(self, chunk: bytes) -> None:
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise ValueError(f"{self.url} sends more than {MAX_DOWNLOAD} bytes; nothing is kept")
+        self.file.write(chunk)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _fetch(url: str, path: str, _: Any) -> None:
+    """Write what an address gives to a file, as `pooch.retrieve` asks of a downloader."""
+    with Path(path).open("wb") as file:
+        pooch.HTTPDownloader(timeout=TIMEOUT)(url, _Limited(file, url), None)
