@@ -23,6 +23,7 @@ from recflax.intervals import prediction_interval
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MAKES_NO_ROWS = {
     "recflax",
+    "recflax.checkpoints",  # keeps what was trained, and trains nothing
     "recflax.claims",
     "recflax.lessons.statements",
     "recflax.lessons.tables",
