@@ -30,7 +30,7 @@ import jax
 from recflax.optimiser import TrainConfig
 from recflax.recommender import RecommenderConfig
 from recflax.scale.histories import Histories, MadeUpHistories, open_histories
-from recflax.scale.sharded_training import Job, StepFailed, last_saved, train
+from recflax.scale.sharded_training import Job, StepError, last_saved, train
 
 CLUSTERS = ("slurm", "ompi", "k8s")
 
@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--steps", type=int, default=1000, help="in all")
     run.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     run.add_argument("--keep", type=int, default=2, help="how many checkpoints")
-    run.add_argument("--log-examples", action="store_true", help="name a step's examples in the log")
+    run.add_argument("--log-examples", action="store_true", help="examples of a step in the log")
     run.add_argument("--seed", type=int, default=0, help="of weights and order")
     data = parser.add_argument_group("histories")
     data.add_argument("--histories", type=Path, help="a .npy file (U, L + 1); default: made up")
@@ -232,7 +232,9 @@ def main(
         where = given.coordinator, given.processes, given.process
         count = check_processes(*where, given.cluster)
         if count and given.batch % count:
-            raise ValueError(f"batch must be a multiple of the {count} processes; got {given.batch}")
+            raise ValueError(
+                f"batch must be a multiple of the {count} processes; got {given.batch}"
+            )
         if count != 1:
             _say(given.process, f"waits for all processes, up to {given.wait} s")
         connect(*where, cluster=given.cluster, wait=given.wait, lost_after=given.lost_after)
@@ -266,7 +268,7 @@ def _print_saved(job: Job) -> Callable[[int, float], None]:
 
 def _what_now(job: Job, error: Exception) -> str:
     """What happened, and what to do."""
-    if not isinstance(error, StepFailed):
+    if not isinstance(error, StepError):
         return f"{type(error).__name__}: {error}"
     return (
         f"{error}\nMost likely another process has died. Start the same command again in all "

@@ -102,7 +102,7 @@ def train(job: Job, on_step: Callable[[int, float], None] | None = None) -> floa
         ValueError: the devices do not divide the batch or into ``item_parts``, an id lies outside
             the catalogue, or the folder holds a run of another job.
         FloatingPointError: the loss is not finite; names the step.
-        StepFailed: a step could not be taken together with the other processes.
+        StepError: a step could not be taken together with the other processes.
 
     Example:
         >>> import tempfile
@@ -127,7 +127,7 @@ def train(job: Job, on_step: Callable[[int, float], None] | None = None) -> floa
         )
     sharded = draw_network(job.network, mesh, job.seed)
     optimiser = make_optimiser(job.training, job.steps)
-    params, state = sharded.params, _initial_state(optimiser, sharded.params, mesh)
+    params, state = sharded.params, place_state(optimiser, sharded.params, mesh)
     process, processes = jax.process_index(), jax.process_count()
     reader = read_share(
         job.histories,
@@ -142,7 +142,7 @@ def train(job: Job, on_step: Callable[[int, float], None] | None = None) -> floa
         (params, state), numbers = found
         done, loss = numbers["step"], numbers["loss"]
         reader.set_state(numbers["reader"])
-    step = _compiled_step(sharded.loss, optimiser, mesh, params, state)
+    step = make_step(sharded.loss, optimiser, mesh, params, state)
     program = None
     with _Log(job.folder / LOG, done) as log:
         for number in range(done + 1, job.steps + 1):
@@ -168,7 +168,7 @@ def train(job: Job, on_step: Callable[[int, float], None] | None = None) -> floa
     return loss
 
 
-class StepFailed(RuntimeError):
+class StepError(RuntimeError):
     """A step that could not be taken together: most likely another process has died."""
 
 
@@ -178,7 +178,7 @@ def _together(number: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise StepFailed(f"step {number}: {error}") from error
+        raise StepError(f"step {number}: {error}") from error
 
 
 def read_log(folder: str | Path) -> list[dict[str, Any]]:
@@ -204,8 +204,14 @@ def last_saved(folder: str | Path) -> int:
     return max((int(place.name) for place in places if place.name.isdecimal()), default=0)
 
 
-def _initial_state(optimiser: optax.GradientTransformation, params: Any, mesh: Mesh) -> Any:
-    """The optimiser's state, each moment placed as its parameter is."""
+def place_state(optimiser: optax.GradientTransformation, params: Any, mesh: Mesh) -> Any:
+    """The optimiser's first state, each moment placed as its parameter is.
+
+    Args:
+        optimiser: for instance from `recflax.optimiser.make_optimiser`.
+        params: placed on the mesh.
+        mesh: from `recflax.scale.sharding.training_mesh`.
+    """
     whole = NamedSharding(mesh, PartitionSpec())
     places = optax.tree_map_params(
         optimiser,
@@ -217,14 +223,27 @@ def _initial_state(optimiser: optax.GradientTransformation, params: Any, mesh: M
     return jax.jit(optimiser.init, out_shardings=places)(params)
 
 
-def _compiled_step(
+def make_step(
     loss_fn: CatalogueLoss,
     optimiser: optax.GradientTransformation,
     mesh: Mesh,
     params: Any,
     state: Any,
 ) -> Any:
-    """One gradient step, its results placed as what came in."""
+    """One jitted gradient step, whose results lie where its arguments did.
+
+    Args:
+        loss_fn: of a network on the mesh.
+        optimiser: the one whose state it is.
+        mesh: from `recflax.scale.sharding.training_mesh`.
+        params: placed on the mesh; their places are read, and nothing else.
+        state: from `place_state`.
+
+    Returns:
+        ``step(params, state, examples, batch)``, the last two from
+        `recflax.scale.histories.global_batch`, gives parameters, state, loss and examples; the
+        first two of its arguments are used up.
+    """
 
     def step(params: Any, state: Any, examples: jax.Array, batch: Any) -> tuple[Any, ...]:
         loss, gradients = jax.value_and_grad(loss_fn)(params, by_people(batch, mesh))

@@ -235,5 +235,5 @@ def test_the_job_files_start_this_program(tmp_path) -> None:
     assert service["metadata"]["name"] == pod["subdomain"]
     assert service["spec"]["selector"] == {"job-name": name}
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == found.processes
-    for text in (script, text):
-        assert "Not run on a cluster." in text
+    for words in (script, text):
+        assert "Not run on a cluster." in words
