@@ -12,8 +12,8 @@
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=8
-# with GPUs, one process each: the number of tasks a node is then that of its GPUs
-##SBATCH --gpus-per-task=1
+# with GPUs: as many tasks a node, and JAX gives each task the GPU of its place on the node
+##SBATCH --gpus-per-node=1
 #SBATCH --time=04:00:00
 #SBATCH --requeue
 #SBATCH --open-mode=append
