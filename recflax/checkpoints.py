@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.sharding import NamedSharding
 
 
 class RunFolder:
@@ -20,6 +21,10 @@ class RunFolder:
             moment.
         config: what made the run, as a dictionary that JSON can hold; a run of another
             configuration is not taken up.
+        keep: how many states to keep, the last ones.
+
+    Several processes save and restore one run together (`recflax.scale.processes`): all of them
+    call, in one folder that all can read and write, and each writes its own parts of the arrays.
 
     Example:
         >>> import tempfile
@@ -34,13 +39,14 @@ class RunFolder:
         >>> place.cleanup()
     """
 
-    def __init__(self, folder: str | Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: str | Path, config: dict[str, Any], keep: int = 2) -> None:
         """Remember where, and what made the run."""
+        self.keep = keep
         self.folder = Path(folder).resolve()  # orbax takes absolute paths only
         self.config = json.loads(json.dumps(config))  # as JSON has it: tuples are lists
 
     def _manager(self) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(max_to_keep=2)
+        options = ocp.CheckpointManagerOptions(max_to_keep=self.keep)
         handlers = {
             "arrays": ocp.StandardCheckpointHandler(),
             "numbers": ocp.JsonCheckpointHandler(),
@@ -64,11 +70,14 @@ class RunFolder:
             manager.save(step, args=arguments)
             manager.wait_until_finished()
 
-    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def restore(self, like: Any, *, refill: bool = False) -> tuple[Any, dict[str, Any]] | None:
         """Read the last state.
 
         Args:
-            like: a pytree of arrays with the shapes and types that are expected.
+            like: a pytree of arrays with the shapes and types that are expected. Where they lie on
+                a mesh of devices, what is read will lie likewise.
+            refill: whether an array of another size is cut, or filled up with zeros, to the size
+                that is expected: a table that other devices had filled up.
 
         Returns:
             The arrays in the form of ``like`` and the numbers, or None for an empty folder.
@@ -88,17 +97,39 @@ class RunFolder:
                     f"{self.folder} holds a run of another configuration: {record['config']}, "
                     f"not {self.config}; name another folder"
                 )
-            if record["shapes"] != _shapes(leaves):
+            shapes = record["shapes"], _shapes(leaves)
+            if shapes[0] != shapes[1] and not (refill and _axes(shapes[0]) == _axes(shapes[1])):
                 raise ValueError(
                     f"{self.folder} holds arrays of other shapes: {record['shapes']}, "
                     f"not {_shapes(leaves)}; name another folder"
                 )
-            abstract = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
-            wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(abstract))
+            places = [_place(leaf) for leaf in leaves]
+            abstract = [
+                jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+                for leaf, place in zip(leaves, places, strict=True)
+            ]
+            wanted = ocp.args.Composite(
+                arrays=ocp.args.StandardRestore(abstract, strict=not refill)
+            )
             arrays = manager.restore(latest, args=wanted)["arrays"]
-        return jax.tree.unflatten(tree, [jnp.array(array) for array in arrays]), record["numbers"]
+        arrays = [
+            jnp.array(array) if place is None else array
+            for array, place in zip(arrays, places, strict=True)
+        ]
+        return jax.tree.unflatten(tree, arrays), record["numbers"]
 
 
 def _shapes(leaves: list[Any]) -> list[list[int]]:
     """The shapes of arrays, as JSON has them."""
     return [list(leaf.shape) for leaf in leaves]
+
+
+def _axes(shapes: list[list[int]]) -> list[int]:
+    """How many axes each array has."""
+    return [len(shape) for shape in shapes]
+
+
+def _place(leaf: Any) -> NamedSharding | None:
+    """Where on a mesh an array lies, or None."""
+    place = getattr(leaf, "sharding", None)
+    return place if isinstance(place, NamedSharding) else None

@@ -9,7 +9,8 @@ target's logit) has the size of a batch, never that of a catalogue. `sent_number
 Devices hold equal parts, so a catalogue that S does not divide is filled up with rows of zeros.
 Such a row takes no part in the softmax: it can never win, and its gradient is zero.
 
-`recflax.scale.virtual_devices` compares sharded with whole, on one machine.
+`recflax.scale.virtual_devices` compares sharded with whole, on one machine, and
+`recflax.scale.processes` trains on the devices of several processes.
 """
 
 import re
@@ -28,6 +29,7 @@ from recflax.losses import next_item_cross_entropy
 from recflax.recommender import Recommender, RecommenderConfig
 
 AXIS = "items"
+PEOPLE = "batch"
 RULES = {"item": 0, "bias": 1}
 """The arrays of a `Recommender` that grow with the catalogue: name, and the axis of the items."""
 
@@ -52,12 +54,36 @@ def items_mesh(devices: int | None = None) -> Mesh:
     return Mesh(np.array(found[:devices]), (AXIS,))
 
 
+def training_mesh(item_parts: int | None = None) -> Mesh:
+    """All devices of all processes in a rectangle: ``"batch"`` down, ``"items"`` across.
+
+    A table is cut into ``item_parts``, and each of the rows of the rectangle has it once; a batch
+    is cut among the rows. Neighbours across belong to one process as far as it has devices. With as
+    many parts as devices nothing is held twice; with one part each device has the whole table.
+
+    Args:
+        item_parts: devices across; None takes all.
+
+    Raises:
+        ValueError: the devices do not fill such a rectangle.
+
+    Example:
+        >>> dict(training_mesh(1).shape)
+        {'batch': 1, 'items': 1}
+    """
+    found = jax.devices()
+    item_parts = len(found) if item_parts is None else item_parts
+    if item_parts < 1 or len(found) % item_parts:
+        raise ValueError(f"item_parts must divide the {len(found)} devices; got {item_parts}")
+    return Mesh(np.array(found).reshape(-1, item_parts), (PEOPLE, AXIS))
+
+
 def shard_items(array: jax.Array, mesh: Mesh, axis: int = 0) -> jax.Array:
     """Fill up the items' axis with zeros to a multiple of the devices, and cut it among them.
 
     Args:
         array: any shape; ``axis`` counts items.
-        mesh: devices along one axis.
+        mesh: devices, with an axis ``"items"``.
         axis: which axis.
 
     Raises:
@@ -70,8 +96,8 @@ def shard_items(array: jax.Array, mesh: Mesh, axis: int = 0) -> jax.Array:
     if not 0 <= axis < array.ndim:
         raise ValueError(f"axis must be from 0 to {array.ndim - 1}; got {axis}")
     widths = [(0, 0)] * array.ndim
-    widths[axis] = (0, -array.shape[axis] % mesh.size)
-    spec = PartitionSpec(*[None] * axis, mesh.axis_names[0])
+    widths[axis] = (0, -array.shape[axis] % mesh.shape[AXIS])
+    spec = PartitionSpec(*[None] * axis, AXIS)
     return jax.device_put(jnp.pad(array, widths), NamedSharding(mesh, spec))
 
 
@@ -101,7 +127,7 @@ def shard_network(network: Recommender, mesh: Mesh) -> Sharded:
 
     Args:
         network: any `Recommender`.
-        mesh: devices along one axis.
+        mesh: devices, with an axis ``"items"``.
 
     Example:
         >>> config = RecommenderConfig(n_items=7, width=4, query="newest")
@@ -121,9 +147,53 @@ def shard_network(network: Recommender, mesh: Mesh) -> Sharded:
     return Sharded(graphdef, params, network.config.n_items, mesh)
 
 
+def draw_network(config: RecommenderConfig, mesh: Mesh, seed: int = 0) -> Sharded:
+    """Draw a network where its arrays will lie: each device its own rows.
+
+    The numbers do not depend on the mesh, nor on how many processes it spans.
+
+    Args:
+        config: the network's shape.
+        mesh: devices, with an axis ``"items"``.
+        seed: of the initial weights.
+
+    Example:
+        >>> config = RecommenderConfig(n_items=7, width=4, query="newest")
+        >>> drawn = draw_network(config, training_mesh(1), seed=3)
+        >>> plain = nnx.state(Recommender(config, rngs=nnx.Rngs(3)))
+        >>> bool(jnp.allclose(drawn.params["item"][...], plain["item"][...]))
+        True
+    """
+    graphdef, shapes = _filled_up(config, mesh)
+
+    def draw() -> Any:
+        drawn = nnx.state(Recommender(config, rngs=nnx.Rngs(seed)))
+        return jax.tree.map(_fill_up, drawn, shapes)
+
+    placed = jax.tree.map(lambda shape: shape.sharding, _placed(shapes, mesh))
+    return Sharded(graphdef, jax.jit(draw, out_shardings=placed)(), config.n_items, mesh)
+
+
+def _fill_up(array: jax.Array, like: Any) -> jax.Array:
+    """The array with zeros after it, in the shape of another."""
+    pairs = zip(array.shape, like.shape, strict=True)
+    return jnp.pad(array, [(0, wanted - size) for size, wanted in pairs])
+
+
+def _placed(shapes: Any, mesh: Mesh) -> Any:
+    """The shapes of a network's filled-up arrays, each with its place by `RULES`."""
+
+    def place(path: Any, shape: Any) -> jax.ShapeDtypeStruct:
+        axis = RULES.get(array_name(path))
+        spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, AXIS)
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=NamedSharding(mesh, spec))
+
+    return jax.tree_util.tree_map_with_path(place, shapes)
+
+
 def _filled_up(config: RecommenderConfig, mesh: Mesh) -> tuple[nnx.GraphDef, Any]:
     """A network whose catalogue the devices divide, as its graph and the shapes of its arrays."""
-    more = -config.n_items % mesh.size
+    more = -config.n_items % mesh.shape[AXIS]
     categories = config.categories + (0,) * (more if config.categories else 0)
     larger = replace(config, n_items=config.n_items + more, categories=categories)
     return nnx.split(nnx.eval_shape(lambda: Recommender(larger, rngs=nnx.Rngs(0))))
@@ -137,18 +207,11 @@ def sent_numbers(config: RecommenderConfig, batch: Batch, mesh: Mesh) -> dict[st
     Args:
         config: the network's shape.
         batch: histories with targets (B, L).
-        mesh: devices along one axis.
+        mesh: devices, with an axis ``"items"``.
     """
-
-    def place(path: Any, shape: Any) -> jax.ShapeDtypeStruct:
-        axis = RULES.get(array_name(path))
-        spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, AXIS)
-        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=NamedSharding(mesh, spec))
-
     graphdef, shapes = _filled_up(config, mesh)
     loss = CatalogueLoss(graphdef, config.n_items)
-    placed = jax.tree_util.tree_map_with_path(place, shapes)
-    lowered = jax.jit(jax.value_and_grad(loss)).lower(placed, batch)
+    lowered = jax.jit(jax.value_and_grad(loss)).lower(_placed(shapes, mesh), batch)
     return collective_numbers(lowered.compile().as_text() or "")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,20 @@ import numpy as np
 from flax import nnx
 
 from recflax.data.batches import Batch, make_batch
+from recflax.optimiser import TrainConfig, make_optimiser
 from recflax.recommender import Recommender, RecommenderConfig
+from recflax.scale.histories import MadeUpHistories, global_batch, read_share
+from recflax.scale.sharded_training import make_step, place_state
 from recflax.scale.sharding import (
     CatalogueLoss,
+    collective_numbers,
     device_bytes,
+    draw_network,
     items_mesh,
     sent_numbers,
     shard_items,
     shard_network,
+    training_mesh,
 )
 from recflax.scale.top_k import sharded_top_k
 from recflax.scoring import dot_scores, top_k
@@ -107,6 +114,56 @@ def lists() -> list[dict]:
     return found
 
 
+def training(n_items: int, parts: int, run: bool = True) -> dict:
+    """One step on a mesh in which a table has so many parts: what lies where, and what is sent."""
+    config = RecommenderConfig(
+        n_items, width=6, blocks=0, max_length=5, query="newest", mask_future=True
+    )
+    mesh = training_mesh(parts)
+    drawn = draw_network(config, mesh, seed=3)
+    optimiser = make_optimiser(TrainConfig(warmup_steps=0, learning_rate=0.1), 2)
+    state = place_state(optimiser, drawn.params, mesh)
+    share = next(read_share(MadeUpHistories(31, 5, n_items), batch_size=16, seed=0))
+    examples, batch = global_batch(share, mesh, n_items)
+    step = make_step(drawn.loss, optimiser, mesh, drawn.params, state)
+    program = step.lower(drawn.params, state, examples, batch).compile()
+    found = {
+        "mesh": dict(mesh.shape),
+        "rows": [list(part.data.shape) for part in batch.history.addressable_shards],
+        "bytes": device_bytes(drawn.params, ("item", "bias")),
+        "moments": device_bytes(state, ("0.mu.item", "0.nu.item")),
+        "sent": sum(collective_numbers(program.as_text() or "").values()),
+    }
+    if not run:
+        return found
+    before = np.asarray(drawn.params["item"][...])
+    params, state, loss, seen = program(drawn.params, state, examples, batch)
+    after = np.asarray(params["item"][...])
+    plain, expected = on_one_device(config, optimiser, jax.tree.map(np.asarray, batch))
+    return found | {
+        "drawn_apart": float(np.abs(before[:n_items] - plain).max()),
+        "moved": float(np.abs(after[:n_items] - before[:n_items]).max()),
+        "stepped_apart": float(np.abs(after[:n_items] - expected).max()),
+        "filled_up": [len(after) - n_items, float(np.abs(after[n_items:]).sum())],
+        "loss": float(loss),
+        "seen": sorted(seen.tolist()) == sorted(share["example"].tolist()),
+        "bytes_after": device_bytes(params, ("item", "bias")),
+    }
+
+
+def on_one_device(config: RecommenderConfig, optimiser: Any, batch: Batch) -> list[np.ndarray]:
+    """The table before and after a step, as a network on one device has it."""
+
+    @jax.jit
+    def step() -> list[jax.Array]:
+        graphdef, plain = nnx.split(Recommender(config, rngs=nnx.Rngs(3)))
+        gradient = jax.grad(CatalogueLoss(graphdef, config.n_items))(plain, batch)
+        updates, _ = optimiser.update(gradient, optimiser.init(plain), plain)
+        return [plain["item"][...], plain["item"][...] + updates["item"][...]]
+
+    return [np.asarray(table) for table in step()]
+
+
 if __name__ == "__main__":
     print(
         json.dumps(
@@ -115,6 +172,8 @@ if __name__ == "__main__":
                 "losses": {str(n_items): losses(n_items) for n_items in (3, 101)},
                 "lists": lists(),
                 "unmasked": unmasked(3),
+                "training": [training(101, 8), training(101, 2)],
+                "training_larger": [training(1009, 8, run=False), training(1009, 2, run=False)],
                 "sent": [sent(211), sent(1_000_003)],
             }
         )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recflax.scale.sharding import collective_numbers, items_mesh, shard_items
+from recflax.scale.sharding import collective_numbers, items_mesh, shard_items, training_mesh
 from recflax.scale.top_k import sharded_top_k
 from recflax.scale.virtual_devices import on_virtual_devices, run_on_virtual_devices
 
@@ -59,6 +59,30 @@ def test_lists_are_those_of_a_full_sort_ties_included(found) -> None:
     assert any(case["as_if_padding_counted"] != case["whole"][1] for case in padded)
 
 
+def test_a_step_of_training_on_a_rectangle_of_devices(found) -> None:
+    one_row, four_rows = found["training"]
+    assert one_row["mesh"] == {"batch": 1, "items": 8}
+    assert four_rows["mesh"] == {"batch": 4, "items": 2}
+    for case, rows, more in ((one_row, 13, 3), (four_rows, 51, 1)):
+        assert case["rows"] == [[2, 5]] * 8  # sixteen histories come in equal parts
+        assert case["bytes"] == case["bytes_after"] == {"item": rows * 24, "bias": rows * 4}
+        assert case["moments"] == {"0.mu.item": rows * 24, "0.nu.item": rows * 24}
+        assert case["seen"]
+        assert case["drawn_apart"] < 1e-6
+        assert case["moved"] > 0.09  # AdamW's first step is the learning rate, 0.1,
+        assert case["stepped_apart"] < 1e-3  # also where the gradient is next to nothing
+        assert case["filled_up"] == [more, 0.0]
+    assert one_row["loss"] == pytest.approx(four_rows["loss"], abs=1e-5)
+
+
+def test_what_a_step_of_training_sends(found) -> None:
+    one_row, four_rows = (case["sent"] for case in found["training"])
+    one_row_larger, four_rows_larger = (case["sent"] for case in found["training_larger"])
+    assert one_row == one_row_larger > 0  # what a batch needs, whatever the catalogue
+    # several rows add up the gradient of their tables as well: 505 rows here and 51 there
+    assert four_rows_larger - four_rows >= (505 - 51) * (6 + 1)
+
+
 def test_numbers_sent_are_read_off_the_program() -> None:
     program = """
       %a = f32[2,3]{1,0} all-reduce(%b), channel_id=1, metadata={op_name="jit(f)/all-reduce"}
@@ -73,6 +97,9 @@ def test_what_the_doors_refuse() -> None:
     mesh, one = items_mesh(1), jnp.ones((1, 2))
     with pytest.raises(ValueError, match="devices must be from 1 to 1; got 2"):
         items_mesh(2)
+    for parts in (0, 2):
+        with pytest.raises(ValueError, match=f"item_parts must divide the 1 devices; got {parts}"):
+            training_mesh(parts)
     with pytest.raises(ValueError, match="axis must be from 0 to 1; got 2"):
         shard_items(one, mesh, 2)
     with pytest.raises(ValueError, match="devices must be at least 1; got 0"):
