@@ -228,6 +228,8 @@ export class Experiment {
       }
       increment += this.uplift[person * count + best];
     }
+    // a network that fell apart chooses nothing
+    if (!Number.isFinite(likelihood)) return { likelihood: NaN, increment: NaN };
     return { likelihood: likelihood / (this.people * visits), increment: increment / this.people };
   }
 }

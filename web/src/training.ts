@@ -1,7 +1,7 @@
 /** Train it here: the page on which the reader's own browser trains two networks on one log. */
 
 import source from "../build/worker.txt";
-import { LineChart, type Line } from "./chart";
+import { LineChart, type Axes, type Line } from "./chart";
 import { make, signed } from "./dom";
 import { Experiment, type Settings, type TrainingData, type Way } from "./experiment";
 import type { FromWorker, Reading, ToWorker } from "./messages";
@@ -38,7 +38,7 @@ class Page {
   private told = 0; // resets that were answered
   private stale = false; // settings have changed since the last reset
   private drawing = false;
-  private readonly charts: Record<Measure, LineChart>;
+  private readonly charts: Record<Measure, { axes: Axes; chart: LineChart }>;
   private readonly go = make("button", { type: "button", class: "train-go", click: () => this.toggle() }, "Train");
   private readonly one = make("button", { type: "button", click: () => this.once() }, "One step");
   private readonly again = make("button", { type: "button", click: () => this.reset() }, "Start again");
@@ -63,8 +63,10 @@ class Page {
   ) {
     const { recorded, schedule } = data;
     this.settings = { seed: recorded.seed, rate: schedule.rate, share: recorded.share, weighted: true };
-    const chart = (label: string, y: string): LineChart =>
-      new LineChart({ label, x: "steps", y, domain: { x: [0, schedule.steps] }, height: 200 });
+    const chart = (label: string, y: string): { axes: Axes; chart: LineChart } => {
+      const axes = { label, x: "steps", y, domain: { x: [0, schedule.steps] as [number, number] }, height: 200 };
+      return { axes, chart: new LineChart(axes) };
+    };
     this.charts = {
       likelihood: chart(
         "How likely both networks find the purchases of later visits, by step",
@@ -111,7 +113,7 @@ class Page {
     });
     this.share.value = String(100 * this.settings.share);
     this.sayShare(100 * this.settings.share);
-    const heads = ["network", "step", "loss", "likelihood", "increment"].map((text) => make("th", { scope: "col" }, text));
+    const heads = ["network", "step", "increment", "likelihood", "loss (of its own question)"].map((text) => make("th", { scope: "col" }, text));
     return [
       make(
         "div",
@@ -128,7 +130,8 @@ class Page {
       ),
       make("p", { class: "live-buttons" }, this.go, this.one, this.again),
       this.said,
-      make("div", { class: "train-charts" }, ...MEASURES.map((measure) => this.charts[measure].element)),
+      this.pace,
+      make("div", { class: "train-charts" }, ...MEASURES.map((measure) => this.charts[measure].chart.element)),
       make(
         "div",
         { class: "live-scroll", tabindex: 0, role: "region", "aria-label": "The last numbers" },
@@ -139,7 +142,6 @@ class Page {
           this.numbers,
         ),
       ),
-      this.pace,
     ];
   }
 
@@ -184,6 +186,7 @@ class Page {
   }
 
   private once(): void {
+    if (this.one.ariaDisabled === "true") return;
     this.asked = true;
     if (!this.worker) this.begin();
     else this.proceed();
@@ -300,7 +303,8 @@ class Page {
     this.go.textContent = this.state === "running" || this.wanted ? "Pause" : this.state === "ended" ? "Train again" : "Train";
     const off = this.state === "unable";
     this.go.disabled = off;
-    this.one.disabled = off || this.state === "running" || this.state === "ended" || this.state === "starting";
+    // not `disabled`, which would take the focus away from who presses it again and again
+    this.one.setAttribute("aria-disabled", String(off || this.state === "running" || this.state === "ended"));
     this.again.disabled = off || this.state === "recorded";
     for (const id of ["train-share", "train-rate", "train-seed"]) {
       const control = document.getElementById(id) as HTMLInputElement | HTMLSelectElement | null;
@@ -312,7 +316,7 @@ class Page {
   private pacing(): void {
     const { steps } = this.data.schedule;
     const pace = this.speed ? `, ${Math.round(this.speed)} steps a second, both networks counted` : "";
-    this.pace.textContent = this.state === "recorded" || this.state === "unable" ? "" : `${this.step} of ${steps} steps${pace}`;
+    this.pace.textContent = this.state === "recorded" || this.state === "unable" ? "\u00a0" : `${this.step} of ${steps} steps${pace}`;
   }
 
   private last(way: Way): Reading | undefined {
@@ -322,7 +326,9 @@ class Page {
   private outcome(): string {
     const [one, other] = this.ways.map((way) => this.last(way));
     if (!one || !other) return "";
-    const likelier = one.likelihood > other.likelihood ? "on purchases" : "for effects";
+    const broken = this.ways.find((way) => !Number.isFinite(this.last(way)?.likelihood));
+    if (broken) return `Done, but the network trained ${this.data.ways[broken]} fell apart. Choose a smaller learning rate.`;
+    const likelier = this.data.ways[this.ways[one.likelihood > other.likelihood ? 0 : 1]];
     const more = signed(other.increment - one.increment, 3);
     return `Done. The network trained ${likelier} finds later purchases likelier. Beside the one trained on purchases, the other adds ${more} purchases per visit.`;
   }
@@ -342,25 +348,38 @@ class Page {
         }));
         if (measure === "increment")
           lines.push({ name: "a random product", style: 3, points: [[0, random], [this.data.schedule.steps, random]] });
-        this.charts[measure].draw(lines);
+        const { axes, chart } = this.charts[measure];
+        axes.domain = { ...axes.domain, y: this.range(measure, lines) };
+        chart.draw(lines);
       }
       this.numbers.replaceChildren(
         ...this.ways.map((way) => {
           const found = this.last(way);
           const cell = (value: number | null | undefined, decimals: number): HTMLElement =>
-            make("td", {}, value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−"));
+            make("td", {}, value === null || value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(decimals).replace("-", "−"));
           return make(
             "tr",
             {},
             make("th", { scope: "row" }, this.data.ways[way]),
             cell(found?.step, 0),
-            cell(found?.loss, 4),
-            cell(found?.likelihood, 3),
             cell(found?.increment, 3),
+            cell(found?.likelihood, 3),
+            cell(found?.loss, 4),
           );
         }),
       );
     });
+  }
+
+  /** The recorded runs' range at least, so that a beginning is not blown up. */
+  private range(measure: Measure, lines: readonly Line[]): [number, number] {
+    const { ways, random } = this.data.recorded;
+    const curves = Object.values(ways).map((way) => way[measure]);
+    const recorded = measure === "loss" ? curves.flatMap((curve) => curve.map((value) => value / curve[0])) : curves.flat();
+    const drawn = lines.flatMap((line) => line.points.map((point) => point[1]));
+    const all = [...recorded, ...drawn, ...(measure === "increment" ? [0, random] : [])].filter(Number.isFinite);
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return [measure === "increment" ? Math.min(0, low) : low - 0.05 * (high - low), high + 0.05 * (high - low)];
   }
 
   /** A curve; losses of two questions can be compared only with their own first reading. */
