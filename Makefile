@@ -52,7 +52,7 @@ bench: $(STAMP) $(PEERS)/.ready
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
-	  --extra book --extra test --extra lint --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+	  --extra book --extra test --extra lint --extra pipeline --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
 	rm -rf $(VENV) $(PAGES) $(PEERS) _build
