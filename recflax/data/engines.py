@@ -216,7 +216,8 @@ def read(connection: BaseBackend, folder: str | os.PathLike[str]) -> Table:
         FileNotFoundError: There is no Parquet file.
     """
     _parts(folder)
-    return connection.read_parquet(str(Path(folder) / "*.parquet"))
+    every = Path(folder) / "*.parquet" if connection.name == "duckdb" else folder
+    return connection.read_parquet(str(every))
 
 
 def store(table: Table, folder: str | os.PathLike[str]) -> Table:

@@ -51,6 +51,16 @@ RULES = (
 )
 
 
+def _int64(column: Column) -> Column:
+    """Cast, also where Ibis sees no need: DuckDB sums in 128 bits, Spark numbers rows in 32."""
+    return require("ibis").expr.operations.Cast(column, to="int64").to_expr()
+
+
+def _rank(order_by: list[Column], group_by: list[Column] | None = None) -> Column:
+    """Number rows from 0."""
+    return _int64(require("ibis").row_number().over(group_by=group_by, order_by=order_by))
+
+
 def _distinct(lines: Table) -> Table:
     """One row for all copies of a line: the first ``row``, and the number of ``copies``."""
     ibis = require("ibis")
@@ -68,7 +78,7 @@ def _fill(lines: Table) -> Table:
         n=known.count(), first=known.row.min()
     )
     order = [pairs.n.desc(), pairs["first"]]
-    pairs = pairs.mutate(rank=ibis.row_number().over(group_by="description", order_by=order))
+    pairs = pairs.mutate(rank=_rank(order, [pairs.description]))
     usual = pairs.filter(pairs["rank"] == 0).select("description", usual="code")
     lines = lines.left_join(usual, "description").drop("description_right")
     return lines.mutate(
@@ -91,10 +101,9 @@ def _quantity_left(sales: Table) -> Table:
     stack = sales.semi_join(cancelled, key)
     order = {"group_by": key, "order_by": ["time", "new", "row"]}
     so_far, from_here = {**order, "rows": (None, 0)}, {**order, "rows": (0, None)}
-    # whole numbers as floats: their sums are exact to 2**53, and no engine gives them another type
-    stack = stack.mutate(total=stack.quantity.cast("float64").sum().over(**so_far))
-    lost = ibis.least(stack.total.min().over(**so_far), 0.0)
-    stack = stack.mutate(height=(stack.total - lost).cast("int64"))
+    stack = stack.mutate(total=_int64(stack.quantity.sum().over(**so_far)))
+    lost = ibis.least(stack.total.min().over(**so_far), 0)
+    stack = stack.mutate(height=stack.total - lost)
     lowest = stack.height.min().over(**from_here)
     before = ibis.coalesce(stack.height.lag().over(**order), 0)
     stack = stack.mutate(lowest=lowest, before=before)
@@ -212,9 +221,8 @@ def report(judged: Table) -> CleaningReport:
 
 def _number(table: Table, column: str, name: str, first: int) -> Table:
     """Number the values of a column in their order, which is that of the bytes of their text."""
-    ibis = require("ibis")
     values = table.select(column).distinct()
-    return values.mutate(**{name: ibis.row_number().over(order_by=column) + first})
+    return values.mutate(**{name: _rank([values[column]]) + first})
 
 
 def people(lines: Table) -> Table:
@@ -241,15 +249,14 @@ def purchases(lines: Table) -> Table:
         ValueError: A column is missing.
         TypeError: ``lines`` is no Ibis table, or a column has another type.
     """
-    ibis = require("ibis")
     check_table(lines, LINE_TYPES, "lines")
     visits = lines.group_by("invoice").aggregate(time=lines.time.min())
-    visits = visits.mutate(visit=ibis.row_number().over(order_by=["time", "invoice"]))
+    visits = visits.mutate(visit=_rank([visits.time, visits.invoice]))
     table = lines.drop("time").join(visits, "invoice")
     table = table.join(people(lines), "customer").join(items(lines), "code")
     bought = table.group_by(["person", "visit", "time", "item"]).aggregate(
         row=table.row.min(),
-        quantity=table.quantity.cast("float64").sum().cast("int64"),
+        quantity=_int64(table.quantity.sum()),
         paid=(table.quantity * table.price).sum(),
     )
     price = bought.paid / bought.quantity
@@ -262,8 +269,7 @@ def events(bought: Table) -> Table:
     Args:
         bought: What `purchases` returns.
     """
-    ibis = require("ibis")
-    place = ibis.row_number().over(group_by="person", order_by=["visit", "row"])
+    place = _rank([bought.visit, bought.row], [bought.person])
     return bought.select("person", "time", "item", place=place, bought=True)
 
 
@@ -300,7 +306,7 @@ def histories(events: Table, *, length: int, before: Any = None) -> Table:
     early = ibis.literal(True) if before is None else is_early(events, before)
     table = events.mutate(early=early)
     order = [table.early.desc(), table.place.desc()]
-    table = table.mutate(back=ibis.row_number().over(group_by="person", order_by=order))
+    table = table.mutate(back=_rank(order, [table.person]))
     table = table.filter((table.back == 0) | (table.early & (table.back < length)))
     item = table.early.ifelse(table.item, 0)
     table = table.select("person", "back", item=item, bought=table.early & table.bought)
