@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from recflax.data.engines import batches, connect, read, store
-from recflax.data.pipeline import events, histories, items, judge, kept, purchases, report
+from recflax.data.pipeline import distinct, events, histories, items, judge, kept, purchases, report
 
 LENGTH = 20
 # the draw of a line is a function of its number, whatever the threads and their order
@@ -78,7 +78,9 @@ def prepare(home: Path, memory: str, threads: int) -> dict[str, float]:
         seconds[name], start = time.perf_counter() - start, time.perf_counter()
 
     connection = connect(memory=memory, spill=home / "spill", threads=threads)
-    judged = store(judge(read(connection, home / "lines")), home / "judged")
+    judged = store(
+        judge(store(distinct(read(connection, home / "lines")), home / "distinct")), home / "judged"
+    )
     found = report(judged)
     step("clean")
     lines = store(kept(judged), home / "kept")

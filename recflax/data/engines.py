@@ -97,11 +97,15 @@ def connect(
     folder = Path(spill) if spill else Path(tempfile.gettempdir()) / "recflax_spill"
     if address.startswith("duckdb://"):
         require("duckdb")
-        config = {"memory_limit": memory, "threads": threads, **(options or {})}
+        config = {
+            "memory_limit": memory,
+            "threads": threads,
+            "temp_directory": str(folder),
+            "preserve_insertion_order": False,  # no table here has an order not asked for
+            **(options or {}),
+        }
         return require("ibis").duckdb.connect(
             address.removeprefix("duckdb://") or ":memory:",
-            temp_directory=str(folder),
-            preserve_insertion_order=False,  # no table here has an order that was not asked for
             **{name: value for name, value in config.items() if value is not None},
         )
     if address == "spark" or address.startswith("spark://"):

@@ -6,7 +6,7 @@ Ibis expressions, which run where the lines are: in DuckDB on one machine, or in
 `recflax.data.engines.store` keeps it as Parquet, so that the next step need not compute it again:
 
     lines = read(connect("duckdb://", memory="2GB"), "lines")
-    judged = store(judge(lines), "judged")
+    judged = store(judge(store(distinct(lines), "distinct")), "judged")
     print(report(judged))
     bought = store(purchases(kept(judged)), "purchases")
     store(histories(events(bought), length=20), "histories")
@@ -19,6 +19,7 @@ every tie is broken by it.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,10 +62,32 @@ def _rank(order_by: list[Column], group_by: list[Column] | None = None) -> Colum
     return _int64(require("ibis").row_number().over(group_by=group_by, order_by=order_by))
 
 
-def _distinct(lines: Table) -> Table:
-    """One row for all copies of a line: the first ``row``, and the number of ``copies``."""
+def distinct(lines: Table) -> Table:
+    """Make one row of all exact copies of a line; the first step of the cleaning.
+
+    Args:
+        lines: Columns row (the place in the file, each once), invoice, code, description,
+            customer, country (text), quantity (integers), time (a timestamp without a zone), price
+            (of one piece). `recflax.data.engines.write_lines` makes such a table.
+
+    Returns:
+        The same columns, with the first ``row``, and copies: how often the line stands there.
+
+    Raises:
+        ValueError: A column or the name of an invoice is missing, or a price is infinite.
+        TypeError: ``lines`` is no Ibis table, or a column has another type.
+    """
     ibis = require("ibis")
+    check_table(lines, LINE_TYPES, "lines")
     price = lines.price.cast("float64")
+    faults = lines.aggregate(
+        invoice=lines.row.min(where=lines.invoice.isnull()),
+        price=lines.row.min(where=(price.abs() > sys.float_info.max) & ~price.isnan()),
+    )
+    for name, first in faults.to_pyarrow().to_pylist()[0].items():
+        if first is not None:
+            wanted = {"invoice": "a name; row {} has none", "price": "finite; row {} is not"}[name]
+            raise ValueError(f"lines.{name} must be {wanted.format(first)}")
     price = ibis.cases((~price.isnan(), price))  # NaN is a missing price, and above 0 for SQL
     lines = lines.mutate(quantity=lines.quantity.cast("int64"), price=price)
     return lines.group_by(list(LINES)).aggregate(row=lines.row.min(), copies=lines.count())
@@ -121,18 +144,16 @@ def judge(
     """Say of every distinct line which rule of `recflax.data.cleaning.clean` takes it, if any.
 
     Args:
-        lines: Columns row (the place in the file, each once), invoice, code, description,
-            customer, country (text), quantity (integers), time (a timestamp without a zone), price
-            (of one piece). `recflax.data.engines.write_lines` makes such a table.
+        lines: What `distinct` returns; stored, or it is computed three times by some engines.
         missing: "drop" or "fill", as in `clean`.
         non_products: Codes of postage, fees, samples, corrections.
 
     Returns:
-        The columns of ``lines``, and copies (how often the line stands there), left (pieces after
-        cancellations), rule (null for a line that is kept), filled_code and filled_customer.
+        The columns of ``lines``, and left (pieces after cancellations), rule (null for a line that
+        is kept), filled_code and filled_customer.
 
     Raises:
-        ValueError: A column is missing, an invoice is missing, or ``missing`` is another word.
+        ValueError: A column is missing, or ``missing`` is another word.
         TypeError: ``lines`` is no Ibis table, or a column has another type.
 
     Example:
@@ -142,17 +163,13 @@ def judge(
         ...     "description": ["red mug", "postage", "red mug"], "quantity": [6, 1, -2],
         ...     "time": pd.to_datetime(["2011-01-01", "2011-01-01", "2011-01-02"]),
         ...     "price": [2.5, 9.0, 2.5], "customer": ["17"] * 3, "country": ["UK"] * 3}))
-        >>> judge(lines).order_by("row").select("left", "rule").to_pyarrow().to_pydict()
+        >>> judge(distinct(lines)).order_by("row").select("left", "rule").to_pyarrow().to_pydict()
         {'left': [4, 1, 0], 'rule': [None, 'no product', 'cancellation, matched']}
     """
     ibis = require("ibis")
-    check_table(lines, LINE_TYPES, "lines")
+    check_table(lines, LINE_TYPES | {"copies": "integers"}, "lines")
     if missing not in ("drop", "fill"):
         raise ValueError(f"missing must be 'drop' or 'fill'; got {missing!r}")
-    first = lines.filter(lines.invoice.isnull()).row.min().to_pyarrow().as_py()
-    if first is not None:
-        raise ValueError(f"lines.invoice must name an invoice; row {first} has none")
-    lines = _distinct(lines)
     if missing == "fill":
         lines = _fill(lines)
     else:
@@ -212,7 +229,8 @@ def report(judged: Table) -> CleaningReport:
     dropped = table["lines"].where(~no_date, table["copies"]).reindex(RULES, fill_value=0)
     dropped["exact copy"] = (table["copies"] - table["lines"])[~no_date].sum()
     changed = pd.Series(0, index=dropped.index)
-    changed["no item"], changed["no customer"] = table["code"].sum(), table["customer"].sum()
+    changed["no item"] = table["code"][~no_date].sum()
+    changed["no customer"] = table["customer"][~no_date].sum()
     changed["sale cancelled in part"] = table["part"].sum()
     rules = pd.DataFrame({"rule": RULES, "dropped": dropped.array, "changed": changed.array})
     lines_in = int(table["copies"].sum())
@@ -303,7 +321,7 @@ def histories(events: Table, *, length: int, before: Any = None) -> Table:
     check_table(events, EVENT_TYPES, "events")
     if length < 1:
         raise ValueError(f"length must be at least 1; got {length}")
-    early = ibis.literal(True) if before is None else is_early(events, before)
+    early = ibis.literal(True) if before is None else is_early(events, before, "before")
     table = events.mutate(early=early)
     order = [table.early.desc(), table.place.desc()]
     table = table.mutate(back=_rank(order, [table.person]))
@@ -313,8 +331,13 @@ def histories(events: Table, *, length: int, before: Any = None) -> Table:
     return table.order_by(["person", table.back.desc()])
 
 
-def is_early(table: Table, at: Any) -> Column:
+def is_early(table: Table, at: Any, name: str = "at") -> Column:
     """Say of each row whether its time lies before ``at``: a filter that splits any table by time.
+
+    Args:
+        table: A table with a column time.
+        at: The moment, as in `recflax.data.logs.split_by_time`.
+        name: What the message calls it.
 
     Raises:
         TypeError: ``at`` is not of the kind of the table's times.
@@ -329,5 +352,5 @@ def is_early(table: Table, at: Any) -> Column:
     ibis = require("ibis")
     dates = table.time.type().is_timestamp()
     if dates != (not isinstance(at, int | np.integer)):
-        raise TypeError(f"at is {at!r}, but time is {table.time.type()}")
+        raise TypeError(f"{name} is {at!r}, but time is {table.time.type()}")
     return table.time < (ibis.literal(pd.Timestamp(at)) if dates else int(at))
