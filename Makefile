@@ -1,18 +1,19 @@
-# Everything but `make lock`, `make test-pages`, `make web` and `make bench` needs Python 3.11 to
-# 3.13 and nothing else. Where there is no make: README.md, "Without make".
+# Everything but `make lock`, `make test-pages`, `make test-spark`, `make web` and `make bench` needs
+# Python 3.11 to 3.13 and nothing else. Where there is no make: README.md, "Without make".
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 PAGES := .venv-pages
 PEERS := .venv-bench
+SPARK := .venv-spark
 # tests run in as many processes as there are processors, up to four
 SHARED := --numprocesses logical --maxprocesses 4
 SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: book single epub serve notebooks lessons test lint test-pages web bench lock clean
+.PHONY: book single epub serve notebooks lessons test lint test-pages test-spark web bench lock clean
 
 book: $(STAMP)
 	$(RUN) tools/build.py
@@ -44,6 +45,11 @@ test-pages: $(STAMP) $(PAGES)/.ready
 	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini -m "not alone" $(SHARED)
 	$(PAGES)/bin/python -m pytest tests/pages --config-file tests/pages/pytest.ini -m alone -s
 
+# the same cases as `make test`, with Spark for an engine; needs Java (Debian: default-jre-headless)
+test-spark: $(SPARK)/.ready
+	RECFLAX_ENGINE=spark PYTHONPATH="$(CURDIR)" $(SPARK)/bin/python -m pytest tests/data/test_pipeline.py \
+	  $(if $(RECFLAX_DATA_DIR),tests/real_data/test_pipeline_retail.py) --config-file tests/spark/pytest.ini
+
 web:
 	cd web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
@@ -52,10 +58,10 @@ bench: $(STAMP) $(PEERS)/.ready
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
-	  --extra book --extra test --extra lint --extra scale --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+	  --extra book --extra test --extra lint --extra scale --extra pipeline --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) $(PAGES) $(PEERS) _build
+	rm -rf $(VENV) $(PAGES) $(PEERS) $(SPARK) _build
 
 $(STAMP): requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
@@ -71,4 +77,10 @@ $(PAGES)/.ready: tests/pages/requirements.txt
 $(PEERS)/.ready: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers/requirements.txt
+	@touch $@
+
+$(SPARK)/.ready: tests/spark/requirements.txt
+	@$(PYTHON) -c '$(SUPPORTED)'
+	$(PYTHON) -m venv $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
 	@touch $@

@@ -37,6 +37,23 @@ class CleaningReport:
         return f"{self.lines_in} lines came in\n{body}\n{self.lines_out} lines were kept"
 
 
+def check_lines(lines: pd.DataFrame) -> None:
+    """Raise unless these are lines of invoices: all columns, dates, numbers and whole pieces.
+
+    Raises:
+        ValueError: A column is missing, or a quantity is a fraction.
+        TypeError: ``time`` is not datetime64, or quantity or price is not numeric.
+    """
+    check_columns(lines, LINES, "lines")
+    if kind_of(lines["time"]) != "M":
+        raise TypeError(f"lines.time must be datetime64, not {lines['time'].dtype}")
+    for name in ("quantity", "price"):
+        if kind_of(lines[name]) not in "iuf":
+            raise TypeError(f"lines.{name} must hold numbers, not {lines[name].dtype}")
+    whole = lines["quantity"].isna() | (lines["quantity"] % 1 == 0)
+    check_values(lines["quantity"], whole.to_numpy(), "lines.quantity", "whole pieces")
+
+
 def _quantity_left(lines: pd.DataFrame) -> pd.Series:
     r"""Return what is left of each line once cancellations have taken back the latest sales.
 
@@ -102,16 +119,9 @@ def clean(
         >>> report.table.set_index("rule").loc["sale cancelled in part", "changed"].item()
         1
     """
-    check_columns(lines, LINES, "lines")
     if missing not in ("drop", "fill"):
         raise ValueError(f"missing must be 'drop' or 'fill'; got {missing!r}")
-    if kind_of(lines["time"]) != "M":
-        raise TypeError(f"lines.time must be datetime64, not {lines['time'].dtype}")
-    for name in ("quantity", "price"):
-        if kind_of(lines[name]) not in "iuf":
-            raise TypeError(f"lines.{name} must hold numbers, not {lines[name].dtype}")
-    whole = lines["quantity"].isna() | (lines["quantity"] % 1 == 0)
-    check_values(lines["quantity"], whole.to_numpy(), "lines.quantity", "whole pieces")
+    check_lines(lines)
     frame = lines.reset_index(drop=True).astype({"invoice": "str"})
     rules: list[tuple[str, int, int]] = []
 
