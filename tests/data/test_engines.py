@@ -126,12 +126,14 @@ def test_folders_are_never_written_over_and_never_half_written(tmp_path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["lines"]
 
 
+# ibis 12 asks for a query's columns by a name that duckdb calls old; the answer is the same
+@pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 def test_a_table_larger_than_the_memory_is_ordered_on_the_disk(tmp_path) -> None:
-    """A million rows of text do not fit in 32 MB; they come back in order, part by part."""
+    """A million rows of text do not fit in 64 MB; they come back in order, part by part."""
     sql = "select hash(range) as person, md5(range::varchar) as text from range(1000000)"
     for options in ({"temp_directory": ""}, None):
         connection = engines.connect(
-            memory="32MB", spill=tmp_path / "spill", threads=1, options=options
+            memory="64MB", spill=tmp_path / "spill", threads=1, options=options
         )
         ordered = connection.sql(sql).order_by("person")
         if options:  # nowhere to go
