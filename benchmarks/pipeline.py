@@ -102,7 +102,7 @@ def prepare(home: Path, memory: str, threads: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 5, 10, 50])
-    parser.add_argument("--memory", default="2GB", help="what DuckDB may use")
+    parser.add_argument("--memory", default="3GB", help="what DuckDB may use")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", help="where to write (default: the temporary folder)")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)

@@ -93,35 +93,52 @@ def distinct(lines: Table) -> Table:
     return lines.group_by(list(LINES)).aggregate(row=lines.row.min(), copies=lines.count())
 
 
-def _fill(lines: Table) -> Table:
-    """Fill missing codes from lines described alike, and missing customers with guests."""
-    ibis = require("ibis")
+def _usual_codes(lines: Table) -> Table:
+    """The code of most lines of a description, among equals the first: description, usual."""
     known = lines.filter(lines.time.notnull() & lines.description.notnull() & lines.code.notnull())
     pairs = known.group_by(["description", "code"]).aggregate(
         n=known.count(), first=known.row.min()
     )
     order = [pairs.n.desc(), pairs["first"]]
     pairs = pairs.mutate(rank=_rank(order, [pairs.description]))
-    usual = pairs.filter(pairs["rank"] == 0).select("description", usual="code")
-    lines = lines.left_join(usual, "description").drop("description_right")
-    return lines.mutate(
-        code=ibis.coalesce(lines.code, lines.usual),
-        customer=ibis.coalesce(lines.customer, ibis.literal("guest ") + lines.invoice),
-        filled_code=lines.code.isnull() & lines.usual.notnull(),
-        filled_customer=lines.customer.isnull() & lines.invoice.notnull(),
-    ).drop("usual")
+    return pairs.filter(pairs["rank"] == 0).select("description", usual="code")
 
 
-def _quantity_left(sales: Table) -> Table:
+def _rules_of_a_line(lines: Table, usual: Table | None, non_products: tuple[str, ...]) -> Table:
+    """Fill what is missing, and add the rule that takes a line whatever other lines there are."""
+    ibis = require("ibis")
+    if usual is None:
+        lines = lines.mutate(filled_code=False, filled_customer=False)
+    else:
+        lines = lines.left_join(usual, "description").drop("description_right")
+        lines = lines.mutate(
+            code=ibis.coalesce(lines.code, lines.usual),
+            customer=ibis.coalesce(lines.customer, ibis.literal("guest ") + lines.invoice),
+            filled_code=lines.code.isnull() & lines.usual.notnull(),
+            filled_customer=lines.customer.isnull(),
+        ).drop("usual")
+    lines = lines.mutate(cancelled=lines.invoice.startswith("C"))
+    pieces = lines.cancelled.ifelse(-lines.quantity, lines.quantity)
+    rule = ibis.cases(
+        (lines.time.isnull(), "no date"),
+        (lines.code.isnull(), "no item"),
+        (lines.customer.isnull(), "no customer"),
+        (lines.code.isin(non_products), "no product"),
+        (~(lines.price > 0).fill_null(False), "price not above 0"),
+        (~(pieces > 0).fill_null(False), "quantity not above 0"),
+    )
+    return lines.mutate(rule=rule)
+
+
+def _quantity_left(sales: Table, cancelled: Table) -> Table:
     """What `recflax.data.cleaning` computes under this name: columns row, left.
 
     Only sales of which something was cancelled are looked at; of the others everything is left.
     """
     ibis = require("ibis")
     key = ["customer", "code"]
-    cancelled = sales.filter(sales.cancelled).select(key).distinct()
     sales = sales.select("row", *key, "time", "quantity", new=~sales.cancelled)
-    stack = sales.semi_join(cancelled, key)
+    stack = sales.semi_join(cancelled.select(key).distinct(), key)
     order = {"group_by": key, "order_by": ["time", "new", "row"]}
     so_far, from_here = {**order, "rows": (None, 0)}, {**order, "rows": (0, None)}
     stack = stack.mutate(total=_int64(stack.quantity.sum().over(**so_far)))
@@ -170,22 +187,16 @@ def judge(
     check_table(lines, LINE_TYPES | {"copies": "integers"}, "lines")
     if missing not in ("drop", "fill"):
         raise ValueError(f"missing must be 'drop' or 'fill'; got {missing!r}")
-    if missing == "fill":
-        lines = _fill(lines)
-    else:
-        lines = lines.mutate(filled_code=False, filled_customer=False)
-    lines = lines.mutate(cancelled=lines.invoice.startswith("C"))
-    pieces = lines.cancelled.ifelse(-lines.quantity, lines.quantity)
-    rule = ibis.cases(
-        (lines.time.isnull(), "no date"),
-        (lines.code.isnull(), "no item"),
-        (lines.customer.isnull(), "no customer"),
-        (lines.code.isin(non_products), "no product"),
-        (~(lines.price > 0).fill_null(False), "price not above 0"),
-        (~(pieces > 0).fill_null(False), "quantity not above 0"),
-    )
-    lines = lines.mutate(rule=rule)
-    left = _quantity_left(lines.filter(lines.rule.isnull()))
+    usual = _usual_codes(lines) if missing == "fill" else None
+
+    def not_taken(part: Table) -> Table:
+        part = _rules_of_a_line(part, usual, non_products)
+        return part.filter(part.rule.isnull())
+
+    # each from ``lines`` anew and with few columns, so that no engine puts whole lines aside
+    sales = lines.drop("country", "copies")
+    left = _quantity_left(not_taken(sales), not_taken(sales.filter(sales.invoice.startswith("C"))))
+    lines = _rules_of_a_line(lines, usual, non_products)
     lines = lines.left_join(left, "row").drop("row_right")
     lines = lines.mutate(left=ibis.coalesce(lines.left, lines.quantity))
     rule = ibis.cases(

@@ -93,7 +93,7 @@ def first_copy_forgotten(monkeypatch) -> None:
 
 
 def cancellations_forgotten(monkeypatch) -> None:
-    def all_left(sales: Any) -> Any:
+    def all_left(sales: Any, cancelled: Any) -> Any:
         return sales.select("row", left=sales.quantity)
 
     monkeypatch.setattr(pipeline, "_quantity_left", all_left)
