@@ -3,12 +3,14 @@
 The rules are those of `recflax.data.cleaning`, and the results are equal row for row. Here they are
 Ibis expressions, which run where the lines are: in DuckDB on one machine, or in Spark on many
 (`recflax.data.engines.connect` picks one). Nothing is computed before a result is asked for, and
-`recflax.data.engines.store` keeps it as Parquet, so that the next step need not compute it again:
+`recflax.data.engines.store` keeps it as Parquet, so that the next step need not compute it again::
 
     lines = read(connect("duckdb://", memory="2GB"), "lines")
     judged = store(judge(store(distinct(lines), "distinct")), "judged")
     print(report(judged))
-    bought = store(purchases(kept(judged)), "purchases")
+    lines = store(kept(judged), "kept")
+    ids = [store(table(lines), table.__name__) for table in (people, items, visits)]
+    bought = store(purchases(lines, *ids), "purchases")
     store(histories(events(bought), length=20), "histories")
     for people, batch in batches("histories", length=20, n_items=3684):
         ...
@@ -264,11 +266,20 @@ def items(lines: Table) -> Table:
     return _number(lines, "code", "item", 1)
 
 
-def purchases(lines: Table) -> Table:
+def visits(lines: Table) -> Table:
+    """Return columns invoice, time (of its earliest line) and visit, from 0 in their order."""
+    table = lines.group_by("invoice").aggregate(time=lines.time.min())
+    return table.mutate(visit=_rank([table.time, table.invoice]))
+
+
+def purchases(lines: Table, people: Table, items: Table, visits: Table) -> Table:
     """Return the ``purchases`` that `recflax.data.cleaning.to_log` makes, and ``row``.
 
     Args:
-        lines: What `kept` returns; stored, or it is computed four times.
+        lines: What `kept` returns. Store it and the three tables, or each is computed again here.
+        people: What `people` returns of these lines.
+        items: What `items` returns of them.
+        visits: What `visits` returns of them.
 
     Returns:
         Columns person, visit, time, item, quantity, price, and row (the first line of the
@@ -279,11 +290,13 @@ def purchases(lines: Table) -> Table:
         TypeError: ``lines`` is no Ibis table, or a column has another type.
     """
     check_table(lines, LINE_TYPES, "lines")
-    visits = lines.group_by("invoice").aggregate(time=lines.time.min())
-    visits = visits.mutate(visit=_rank([visits.time, visits.invoice]))
-    table = lines.drop("time").join(visits, "invoice")
-    table = table.join(people(lines), "customer").join(items(lines), "code")
-    bought = table.group_by(["person", "visit", "time", "item"]).aggregate(
+    check_table(people, {"customer": "text", "person": "integers"}, "people")
+    check_table(items, {"code": "text", "item": "integers"}, "items")
+    check_table(visits, {"invoice": "text", "time": "times", "visit": "integers"}, "visits")
+    table = lines.select("row", "invoice", "code", "customer", "quantity", "price")
+    table = table.join(items, "code").join(people, "customer").join(visits, "invoice")
+    bought = table.group_by(["person", "visit", "item"]).aggregate(
+        time=table.time.min(),
         row=table.row.min(),
         quantity=_int64(table.quantity.sum()),
         paid=(table.quantity * table.price).sum(),
