@@ -19,7 +19,18 @@ import time
 from pathlib import Path
 
 from recflax.data.engines import batches, connect, read, store
-from recflax.data.pipeline import distinct, events, histories, items, judge, kept, purchases, report
+from recflax.data.pipeline import (
+    distinct,
+    events,
+    histories,
+    items,
+    judge,
+    kept,
+    people,
+    purchases,
+    report,
+    visits,
+)
 
 LENGTH = 20
 # the draw of a line is a function of its number, whatever the threads and their order
@@ -62,9 +73,9 @@ def simulate(home: Path, lines: int, memory: str, threads: int) -> None:
     (home / "lines").mkdir()
     connection = connect(memory=memory, spill=home / "spill", threads=threads)
     path = home / "lines" / "part-00000.parquet"
-    people = max(lines // 50, 1)
+    count = max(lines // 50, 1)
     connection.raw_sql(
-        SIMULATE.format(seed=11, lines=lines, codes=100_000, people=people, path=path)
+        SIMULATE.format(seed=11, lines=lines, codes=100_000, people=count, path=path)
     )
 
 
@@ -84,25 +95,31 @@ def prepare(home: Path, memory: str, threads: int) -> dict[str, float]:
     found = report(judged)
     step("clean")
     lines = store(kept(judged), home / "kept")
-    bought = store(purchases(lines), home / "purchases")
-    n_items = items(lines).count().to_pyarrow().as_py()
+    ids = [store(table(lines), home / table.__name__) for table in (people, items, visits)]
+    bought = store(purchases(lines, *ids), home / "purchases")
+    n_items = ids[1].count().to_pyarrow().as_py()
     step("purchases")
     store(histories(events(bought), length=LENGTH), home / "histories")
     step("histories")
-    people = rows = 0
+    persons = rows = 0
     for block, batch in batches(home / "histories", length=LENGTH, n_items=n_items):
-        people, rows = people + len(block), rows + int(batch.mask.sum())
+        persons, rows = persons + len(block), rows + int(batch.mask.sum())
     step("arrays")
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     disk = sum(path.stat().st_size for path in home.rglob("*.parquet"))
-    counts = {"lines": found.lines_in, "kept": found.lines_out, "people": people, "events": rows}
+    counts = {
+        "lines": found.lines_in,
+        "kept": found.lines_out,
+        "people": persons,
+        "in_histories": rows,
+    }
     return {**counts, **seconds, "peak_gb": kilobytes * 1024 / 1e9, "disk_gb": disk / 1e9}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 5, 10, 50])
-    parser.add_argument("--memory", default="2GB", help="what DuckDB may use")
+    parser.add_argument("--memory", default="3GB", help="what DuckDB may use")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", help="where to write (default: the temporary folder)")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)

@@ -104,10 +104,12 @@ def connect(
             "preserve_insertion_order": False,  # no table here has an order not asked for
             **(options or {}),
         }
-        return require("ibis").duckdb.connect(
+        connection = require("ibis").duckdb.connect(
             address.removeprefix("duckdb://") or ":memory:",
             **{name: value for name, value in config.items() if value is not None},
         )
+        connection.raw_sql("set enable_progress_bar = false")
+        return connection
     if address == "spark" or address.startswith("spark://"):
         require("pyspark")
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):

@@ -3,12 +3,14 @@
 The rules are those of `recflax.data.cleaning`, and the results are equal row for row. Here they are
 Ibis expressions, which run where the lines are: in DuckDB on one machine, or in Spark on many
 (`recflax.data.engines.connect` picks one). Nothing is computed before a result is asked for, and
-`recflax.data.engines.store` keeps it as Parquet, so that the next step need not compute it again:
+`recflax.data.engines.store` keeps it as Parquet, so that the next step need not compute it again::
 
     lines = read(connect("duckdb://", memory="2GB"), "lines")
     judged = store(judge(store(distinct(lines), "distinct")), "judged")
     print(report(judged))
-    bought = store(purchases(kept(judged)), "purchases")
+    lines = store(kept(judged), "kept")
+    ids = [store(table(lines), table.__name__) for table in (people, items, visits)]
+    bought = store(purchases(lines, *ids), "purchases")
     store(histories(events(bought), length=20), "histories")
     for people, batch in batches("histories", length=20, n_items=3684):
         ...
@@ -93,35 +95,52 @@ def distinct(lines: Table) -> Table:
     return lines.group_by(list(LINES)).aggregate(row=lines.row.min(), copies=lines.count())
 
 
-def _fill(lines: Table) -> Table:
-    """Fill missing codes from lines described alike, and missing customers with guests."""
-    ibis = require("ibis")
+def _usual_codes(lines: Table) -> Table:
+    """The code of most lines of a description, among equals the first: description, usual."""
     known = lines.filter(lines.time.notnull() & lines.description.notnull() & lines.code.notnull())
     pairs = known.group_by(["description", "code"]).aggregate(
         n=known.count(), first=known.row.min()
     )
     order = [pairs.n.desc(), pairs["first"]]
     pairs = pairs.mutate(rank=_rank(order, [pairs.description]))
-    usual = pairs.filter(pairs["rank"] == 0).select("description", usual="code")
-    lines = lines.left_join(usual, "description").drop("description_right")
-    return lines.mutate(
-        code=ibis.coalesce(lines.code, lines.usual),
-        customer=ibis.coalesce(lines.customer, ibis.literal("guest ") + lines.invoice),
-        filled_code=lines.code.isnull() & lines.usual.notnull(),
-        filled_customer=lines.customer.isnull() & lines.invoice.notnull(),
-    ).drop("usual")
+    return pairs.filter(pairs["rank"] == 0).select("description", usual="code")
 
 
-def _quantity_left(sales: Table) -> Table:
+def _rules_of_a_line(lines: Table, usual: Table | None, non_products: tuple[str, ...]) -> Table:
+    """Fill what is missing, and add the rule that takes a line whatever other lines there are."""
+    ibis = require("ibis")
+    if usual is None:
+        lines = lines.mutate(filled_code=False, filled_customer=False)
+    else:
+        lines = lines.left_join(usual, "description").drop("description_right")
+        lines = lines.mutate(
+            code=ibis.coalesce(lines.code, lines.usual),
+            customer=ibis.coalesce(lines.customer, ibis.literal("guest ") + lines.invoice),
+            filled_code=lines.code.isnull() & lines.usual.notnull(),
+            filled_customer=lines.customer.isnull(),
+        ).drop("usual")
+    lines = lines.mutate(cancelled=lines.invoice.startswith("C"))
+    pieces = lines.cancelled.ifelse(-lines.quantity, lines.quantity)
+    rule = ibis.cases(
+        (lines.time.isnull(), "no date"),
+        (lines.code.isnull(), "no item"),
+        (lines.customer.isnull(), "no customer"),
+        (lines.code.isin(non_products), "no product"),
+        (~(lines.price > 0).fill_null(False), "price not above 0"),
+        (~(pieces > 0).fill_null(False), "quantity not above 0"),
+    )
+    return lines.mutate(rule=rule)
+
+
+def _quantity_left(sales: Table, cancelled: Table) -> Table:
     """What `recflax.data.cleaning` computes under this name: columns row, left.
 
     Only sales of which something was cancelled are looked at; of the others everything is left.
     """
     ibis = require("ibis")
     key = ["customer", "code"]
-    cancelled = sales.filter(sales.cancelled).select(key).distinct()
     sales = sales.select("row", *key, "time", "quantity", new=~sales.cancelled)
-    stack = sales.semi_join(cancelled, key)
+    stack = sales.semi_join(cancelled.select(key).distinct(), key)
     order = {"group_by": key, "order_by": ["time", "new", "row"]}
     so_far, from_here = {**order, "rows": (None, 0)}, {**order, "rows": (0, None)}
     stack = stack.mutate(total=_int64(stack.quantity.sum().over(**so_far)))
@@ -170,22 +189,16 @@ def judge(
     check_table(lines, LINE_TYPES | {"copies": "integers"}, "lines")
     if missing not in ("drop", "fill"):
         raise ValueError(f"missing must be 'drop' or 'fill'; got {missing!r}")
-    if missing == "fill":
-        lines = _fill(lines)
-    else:
-        lines = lines.mutate(filled_code=False, filled_customer=False)
-    lines = lines.mutate(cancelled=lines.invoice.startswith("C"))
-    pieces = lines.cancelled.ifelse(-lines.quantity, lines.quantity)
-    rule = ibis.cases(
-        (lines.time.isnull(), "no date"),
-        (lines.code.isnull(), "no item"),
-        (lines.customer.isnull(), "no customer"),
-        (lines.code.isin(non_products), "no product"),
-        (~(lines.price > 0).fill_null(False), "price not above 0"),
-        (~(pieces > 0).fill_null(False), "quantity not above 0"),
-    )
-    lines = lines.mutate(rule=rule)
-    left = _quantity_left(lines.filter(lines.rule.isnull()))
+    usual = _usual_codes(lines) if missing == "fill" else None
+
+    def not_taken(part: Table) -> Table:
+        part = _rules_of_a_line(part, usual, non_products)
+        return part.filter(part.rule.isnull())
+
+    # each from ``lines`` anew and with few columns, so that no engine puts whole lines aside
+    sales = lines.drop("country", "copies")
+    left = _quantity_left(not_taken(sales), not_taken(sales.filter(sales.invoice.startswith("C"))))
+    lines = _rules_of_a_line(lines, usual, non_products)
     lines = lines.left_join(left, "row").drop("row_right")
     lines = lines.mutate(left=ibis.coalesce(lines.left, lines.quantity))
     rule = ibis.cases(
@@ -253,11 +266,20 @@ def items(lines: Table) -> Table:
     return _number(lines, "code", "item", 1)
 
 
-def purchases(lines: Table) -> Table:
+def visits(lines: Table) -> Table:
+    """Return columns invoice, time (of its earliest line) and visit, from 0 in their order."""
+    table = lines.group_by("invoice").aggregate(time=lines.time.min())
+    return table.mutate(visit=_rank([table.time, table.invoice]))
+
+
+def purchases(lines: Table, people: Table, items: Table, visits: Table) -> Table:
     """Return the ``purchases`` that `recflax.data.cleaning.to_log` makes, and ``row``.
 
     Args:
-        lines: What `kept` returns; stored, or it is computed four times.
+        lines: What `kept` returns. Store it and the three tables, or each is computed again here.
+        people: What `people` returns of these lines.
+        items: What `items` returns of them.
+        visits: What `visits` returns of them.
 
     Returns:
         Columns person, visit, time, item, quantity, price, and row (the first line of the
@@ -268,11 +290,13 @@ def purchases(lines: Table) -> Table:
         TypeError: ``lines`` is no Ibis table, or a column has another type.
     """
     check_table(lines, LINE_TYPES, "lines")
-    visits = lines.group_by("invoice").aggregate(time=lines.time.min())
-    visits = visits.mutate(visit=_rank([visits.time, visits.invoice]))
-    table = lines.drop("time").join(visits, "invoice")
-    table = table.join(people(lines), "customer").join(items(lines), "code")
-    bought = table.group_by(["person", "visit", "time", "item"]).aggregate(
+    check_table(people, {"customer": "text", "person": "integers"}, "people")
+    check_table(items, {"code": "text", "item": "integers"}, "items")
+    check_table(visits, {"invoice": "text", "time": "times", "visit": "integers"}, "visits")
+    table = lines.select("row", "invoice", "code", "customer", "quantity", "price")
+    table = table.join(items, "code").join(people, "customer").join(visits, "invoice")
+    bought = table.group_by(["person", "visit", "item"]).aggregate(
+        time=table.time.min(),
         row=table.row.min(),
         quantity=_int64(table.quantity.sum()),
         paid=(table.quantity * table.price).sum(),

@@ -86,16 +86,18 @@ def agree(
     found = stored(home / "kept")
     assert found["row"].is_monotonic_increasing
     pd.testing.assert_frame_equal(found[list(LINES)], wanted)
-    for name, labels in (("people", log.person_labels), ("items", log.items["code"])):
+    ids = [
         engines.store(getattr(pipeline, name)(kept), home / name)
-        numbered = stored(home / name)
-        numbered = numbered.sort_values(numbered.columns[1])
-        assert numbered.iloc[:, 0].tolist() == list(labels)
-        assert numbered.iloc[:, 1].tolist() == list(
-            range(name == "items", len(labels) + (name == "items"))
-        )
+        for name in ("people", "items", "visits")
+    ]
+    numbered = stored(home / "people").sort_values("person")
+    assert numbered["customer"].tolist() == log.person_labels.tolist()
+    assert numbered["person"].tolist() == list(range(log.n_people))
+    numbered = stored(home / "items").sort_values("item")
+    assert numbered["code"].tolist() == log.items["code"].tolist()
+    assert numbered["item"].tolist() == log.items["item"].tolist()
 
-    bought = engines.store(pipeline.purchases(kept), home / "purchases")
+    bought = engines.store(pipeline.purchases(kept, *ids), home / "purchases")
     found = stored(home / "purchases").sort_values(["person", "visit", "row"], ignore_index=True)
     # a price is a mean, and sums of floats depend on their order
     pd.testing.assert_frame_equal(found[log.purchases.columns], log.purchases, rtol=1e-12)

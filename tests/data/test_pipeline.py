@@ -56,7 +56,8 @@ def test_a_log_by_hand(connection, tmp_path) -> None:
     kept = engines.store(pipeline.kept(judged), tmp_path / "kept")
     found = stored(tmp_path / "kept").sort_values("row")
     assert found["quantity"].tolist() == [4, 1, 3]  # 2 of the 6 mugs came back
-    engines.store(pipeline.purchases(kept), tmp_path / "purchases")
+    ids = [make(kept) for make in (pipeline.people, pipeline.items, pipeline.visits)]
+    engines.store(pipeline.purchases(kept, *ids), tmp_path / "purchases")
     found = stored(tmp_path / "purchases").sort_values(["visit", "item"])
     assert found[["person", "visit", "item", "quantity", "price"]].to_numpy().tolist() == [
         [0, 0, 1, 4, 2.5],
@@ -93,7 +94,7 @@ def first_copy_forgotten(monkeypatch) -> None:
 
 
 def cancellations_forgotten(monkeypatch) -> None:
-    def all_left(sales: Any) -> Any:
+    def all_left(sales: Any, cancelled: Any) -> Any:
         return sales.select("row", left=sales.quantity)
 
     monkeypatch.setattr(pipeline, "_quantity_left", all_left)
@@ -128,6 +129,9 @@ def test_wrong_tables_are_named(connection, tmp_path) -> None:
         pipeline.judge(lines)
     with pytest.raises(ValueError, match=r"lacks the columns \['place', 'item', 'bought'\]"):
         pipeline.histories(lines.mutate(person=1), length=3)
+    ids = [make(lines) for make in (pipeline.people, pipeline.items, pipeline.visits)]
+    with pytest.raises(ValueError, match=r"people lacks the columns \['customer', 'person'\]"):
+        pipeline.purchases(lines, *reversed(ids))
     with pytest.raises(ValueError, match="length must be at least 1; got 0"):
         pipeline.histories(lines.mutate(person=1, place=1, item=1, bought=True), length=0)
 
