@@ -47,6 +47,8 @@ LESSONS = (
     "fair_exposure",
     "feedback_loop",
     "train_it_here",
+    "log_preparation",
+    "process_costs",
 )
 OWN_SIZE = {
     "weighting_limits": 2_000,
@@ -66,6 +68,8 @@ OWN_SIZE = {
     "fair_exposure": 4_000,
     "feedback_loop": 2_000,
     "train_it_here": 2_000,
+    "log_preparation": 10_000,
+    "process_costs": 1_000,
 }
 """People in the stores of lessons that say so themselves (or what the lesson counts instead)."""
 
@@ -86,11 +90,13 @@ OWN_SEEDS = {
     "fair_exposure": range(1000, 1010),
     "feedback_loop": range(1000, 1010),
     "train_it_here": range(1040, 1060),
+    "log_preparation": range(1000, 1003),
+    "process_costs": range(1000, 1003),
 }
 """Seeds of lessons that say so themselves: fewer where a row takes long, fresh ones where earlier
 seeds have been looked at by another lesson or while the lesson's settings were chosen."""
-CLOCKS = ("cost_curves", "serving_times")
-"""Lessons whose rows are readings of a clock, which no second run repeats."""
+CLOCKS = ("cost_curves", "serving_times", "log_preparation", "process_costs")
+"""Lessons whose rows are readings of a clock or of memory, which no second run repeats."""
 
 FIRST_SEED, SEEDS, SIZE = 1000, 20, 8_000
 ABSOLUTE, RELATIVE = 0.02, 0.02  # what another version or processor may move a trained number by

@@ -1,10 +1,8 @@
 """Several processes on this machine against one: the same losses, also after some were killed."""
 
 import os
-import random
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +14,7 @@ import pytest
 import yaml
 
 from recflax.scale import processes
+from recflax.scale.local import free_port
 from recflax.scale.processes import check_processes, connect, main, make_job, make_parser
 from recflax.scale.sharded_training import LOG, last_saved, read_log
 
@@ -32,15 +31,6 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
-
-
-def free_port(low: int, high: int) -> int:
-    """A port that nobody listens on, outside of the range that connections are given theirs."""
-    while True:
-        port = random.SystemRandom().randrange(low, high)
-        with socket.socket() as found:
-            if found.connect_ex(("localhost", port)):
-                return port
 
 
 def start(
