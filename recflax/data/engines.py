@@ -108,7 +108,9 @@ def connect(
             address.removeprefix("duckdb://") or ":memory:",
             **{name: value for name, value in config.items() if value is not None},
         )
-        connection.raw_sql("set enable_progress_bar = false")
+        # in a notebook without widgets DuckDB has no bar, and refuses every word about it
+        if connection.raw_sql("select current_setting('enable_progress_bar')").fetchall()[0][0]:
+            connection.raw_sql("set enable_progress_bar = false")
         return connection
     if address == "spark" or address.startswith("spark://"):
         require("pyspark")

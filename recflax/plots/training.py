@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recflax.plots.palette import DASHES, FULL, INK, SERIES, new_axes
+from recflax.plots.palette import DASHES, FULL, INK, MARKERS, SERIES, new_axes
 from recflax.training import FitResult
 
 
@@ -60,6 +60,58 @@ def loss_curves(
         ax.axhline(floor, color=INK, linewidth=1.2, linestyle=DASHES[2], label=floor_label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch")
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y")
+    ax.legend()
+    return ax
+
+
+def step_losses(
+    line: Sequence[float],
+    dots: Mapping[str, tuple[int, Sequence[float]]],
+    *,
+    line_label: str = "",
+    every: int = 2,
+    ylabel: str = "loss",
+    ax: Axes | None = None,
+) -> Axes:
+    """One run's loss at each step as a line, and runs that should lie on it as dots.
+
+    Args:
+        line: Losses of steps 1, 2, ...
+        dots: By name the first step and the losses from there on, at most four.
+        line_label: What the line is.
+        every: A dot at every so many steps, so that the line is seen between them.
+        ylabel: What the loss is, with its unit.
+        ax: Where to draw; a new full-width figure if None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: No loss in the line, more sets of dots than the palette has colours left, or
+            ``every`` below 1.
+
+    Example:
+        >>> ax = step_losses([2.0, 1.5, 1.2], {"again": (2, [1.5, 1.2])}, line_label="once")
+        >>> ax.get_legend_handles_labels()[1]
+        ['once', 'again']
+    """
+    if not len(line):
+        raise ValueError("line must hold a loss for each step; got none")
+    if len(dots) >= len(SERIES):
+        raise ValueError(f"dots must hold at most {len(SERIES) - 1} runs; got {len(dots)}")
+    if every < 1:
+        raise ValueError(f"every must be at least 1; got {every}")
+    ax = new_axes(ax)
+    ax.plot(np.arange(1, len(line) + 1), line, color=SERIES[0], label=line_label)
+    for (name, (first, losses)), colour, marker in zip(
+        dots.items(), SERIES[1:], MARKERS[1:], strict=False
+    ):
+        steps = np.arange(first, first + len(losses))
+        ax.plot(steps[::every], losses[::every], marker, color=colour, markersize=5, label=name)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("step")
     ax.set_ylabel(ylabel)
     ax.grid(axis="y")
     ax.legend()

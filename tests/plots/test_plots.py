@@ -14,7 +14,7 @@ from recflax.plots.attention import heat_map
 from recflax.plots.estimates import dots_with_intervals, waterfall
 from recflax.plots.graphs import Edge, Node, draw_graph
 from recflax.plots.palette import BLUE, FULL, GREEN, HALF, VERMILION, new_axes
-from recflax.plots.training import loss_curves
+from recflax.plots.training import loss_curves, step_losses
 from recflax.training import FitResult
 
 
@@ -183,3 +183,31 @@ def test_new_axes_have_the_size_asked_for() -> None:
     axes = new_axes(None, HALF)
     assert tuple(axes.figure.get_size_inches()) == pytest.approx(HALF)
     assert new_axes(axes, FULL) is axes
+
+
+def test_dots_stand_at_the_steps_they_were_taken_at() -> None:
+    losses = [5.0, 4.0, 3.0, 2.0, 1.0]
+    axes = step_losses(
+        losses, {"before": (1, losses[:3]), "after": (4, losses[3:])}, line_label="whole", every=2
+    )
+    line, before, after = axes.lines
+    assert line.get_xydata().tolist() == [[step, 6.0 - step] for step in range(1, 6)]
+    assert before.get_xydata().tolist() == [[1.0, 5.0], [3.0, 3.0]]
+    assert after.get_xydata().tolist() == [[4.0, 2.0]]
+    assert len({one.get_color() for one in axes.lines}) == 3
+    assert before.get_marker() != after.get_marker()
+    assert [text.get_text() for text in axes.get_legend().texts] == ["whole", "before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (([], {}), "line must hold a loss for each step; got none"),
+        (([1.0], dict.fromkeys("abcde", (1, [1.0]))), "dots must hold at most 4 runs; got 5"),
+    ],
+)
+def test_steps_that_cannot_be_drawn_are_refused(given, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        step_losses(*given)
+    with pytest.raises(ValueError, match="every must be at least 1; got 0"):
+        step_losses([1.0], {}, every=0)
