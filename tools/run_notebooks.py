@@ -1,7 +1,7 @@
 """Run notebooks by whoever's Python runs this file, each in a folder where it finds nothing else.
 
-    python run_notebooks.py NOTEBOOK...               in an empty folder, recflax not installed
-    python run_notebooks.py --in-place NOTEBOOK...    from the notebook's own folder, as VS Code does
+    python run_notebooks.py NOTEBOOK...               in an empty folder, without recflax
+    python run_notebooks.py --in-place NOTEBOOK...    from its own folder, as VS Code runs it
 
 The environment needs nbclient and ipykernel. Without ``--in-place`` recflax is uninstalled before
 each notebook, so that its first cell installs it from RECFLAX_SOURCE; what else was installed must
@@ -57,7 +57,9 @@ def run_from_nothing(path: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         wrong = run(path, folder)
     now = installed()
-    moved = [f"{name} {old} -> {now.get(name)}" for name, old in before.items() if now.get(name) != old]
+    moved = [
+        f"{name} {old} -> {now.get(name)}" for name, old in before.items() if now.get(name) != old
+    ]
     return wrong or ("the first cell changed " + ", ".join(moved) if moved else "")
 
 
