@@ -19,6 +19,7 @@ SUPPORTED := import sys; v = sys.version_info[:2]; \
 .PHONY: env book single epub serve notebooks lessons test lint test-pages test-spark web bench ways-in lock clean
 
 env: $(STAMP)
+	@$(RUN) -c '$(FOUND)'
 
 book: $(STAMP)
 	$(RUN) tools/build.py
