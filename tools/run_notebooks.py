@@ -4,8 +4,8 @@
     python run_notebooks.py --in-place NOTEBOOK...    from its own folder, as VS Code runs it
 
 The environment needs nbclient and ipykernel. Without ``--in-place`` recflax is uninstalled before
-each notebook, so that its first cell installs it from RECFLAX_SOURCE; what else was installed must
-then have kept its version. Every notebook is run, whatever became of the one before it.
+each notebook, so that its first cell installs it from RECFLAX_SOURCE; what KEPT names must then
+have the version that it had. Every notebook is run, whatever became of the one before it.
 """
 
 import argparse
@@ -13,15 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import distributions
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
+KEPT = ("jax", "jaxlib", "flax", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "optax")
+
+
 def installed() -> dict[str, str]:
-    """Every installed package but recflax, with its version."""
-    found = {each.metadata["Name"]: each.version for each in distributions()}
-    return {name: version for name, version in found.items() if name != "recflax"}
+    """The versions of what a first cell must leave alone; dp-accounting may want an older attrs."""
+    return {name: version(name) for name in KEPT}
 
 
 def said_to_stderr(cells: list[Any]) -> str:
@@ -57,9 +59,7 @@ def run_from_nothing(path: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         wrong = run(path, folder)
     now = installed()
-    moved = [
-        f"{name} {old} -> {now.get(name)}" for name, old in before.items() if now.get(name) != old
-    ]
+    moved = [f"{name} {before[name]} -> {now[name]}" for name in KEPT if now[name] != before[name]]
     return wrong or ("the first cell changed " + ", ".join(moved) if moved else "")
 
 
