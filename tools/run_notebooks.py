@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-
 KEPT = ("jax", "jaxlib", "flax", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "optax")
 
 
