@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin/python
+# a kernel of this environment finds recflax wherever a notebook is opened
+FOUND := import os, sysconfig as s; p = s.get_path("purelib"); \
+  open(p + "/recflax-source.pth", "w").write(os.path.relpath(os.getcwd(), p) + "\n")
 PAGES := .venv-pages
 PEERS := .venv-bench
 SPARK := .venv-spark
@@ -13,7 +16,10 @@ SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: book single epub serve notebooks lessons test lint test-pages test-spark web bench lock clean
+.PHONY: env book single epub serve notebooks lessons test lint test-pages test-spark web bench ways-in lock clean
+
+env: $(STAMP)
+	@$(RUN) -c '$(FOUND)'
 
 book: $(STAMP)
 	$(RUN) tools/build.py
@@ -50,6 +56,11 @@ test-spark: $(SPARK)/.ready
 	RECFLAX_ENGINE=spark PYTHONPATH="$(CURDIR)" $(SPARK)/bin/python -m pytest tests/data/test_pipeline.py \
 	  $(if $(RECFLAX_DATA_DIR),tests/real_data/test_pipeline_retail.py) --config-file tests/spark/pytest.ini
 
+# wheel, source archive, oldest and newest versions, Colab's and JupyterLab's way: in a temporary folder
+ways-in:
+	@$(PYTHON) -c '$(SUPPORTED)'
+	$(PYTHON) tools/ways_in.py $(WAYS)
+
 web:
 	cd web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
@@ -67,6 +78,7 @@ $(STAMP): requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(RUN) -c '$(FOUND)'
 	@touch $(STAMP)
 
 $(PAGES)/.ready: tests/pages/requirements.txt

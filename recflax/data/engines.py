@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table
 
 INSTALL = {
-    "ibis": "ibis-framework[duckdb]",
-    "duckdb": "ibis-framework[duckdb]",
-    "pyarrow": "pyarrow",
+    "ibis": "recflax[pipeline]",
+    "duckdb": "recflax[pipeline]",
+    "pyarrow": "recflax[pipeline]",
     "pyspark": "ibis-framework[pyspark]",
 }
 KINDS = {
@@ -57,7 +57,7 @@ def require(name: str) -> Any:
         if error.name != name:
             raise
         raise ModuleNotFoundError(
-            f"the pipeline needs {name}: pip install '{INSTALL[name]}'", name=name
+            f'the pipeline needs {name}: pip install "{INSTALL[name]}"', name=name
         ) from error
 
 

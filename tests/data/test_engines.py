@@ -32,14 +32,14 @@ def test_another_address_is_an_error(address) -> None:
 @pytest.mark.parametrize(
     ("package", "address", "install"),
     [
-        ("ibis", "duckdb://", r"ibis-framework\[duckdb\]"),
-        ("duckdb", "duckdb://", r"ibis-framework\[duckdb\]"),
+        ("ibis", "duckdb://", r"recflax\[pipeline\]"),
+        ("duckdb", "duckdb://", r"recflax\[pipeline\]"),
         ("pyspark", "spark", r"ibis-framework\[pyspark\]"),
     ],
 )
 def test_a_missing_package_says_what_to_install(monkeypatch, package, address, install) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ModuleNotFoundError, match=f"needs {package}: pip install '{install}'"):
+    with pytest.raises(ModuleNotFoundError, match=f'needs {package}: pip install "{install}"'):
         engines.connect(address)
 
 
