@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "ours"))
+sys.path.append(str(Path(__file__).resolve().parent / "ours"))
 
 from networks import build, weights
 
@@ -57,7 +57,7 @@ def logged(sizes: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def purchases(sizes: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Pairs of person and item (from 0), one a purchase, from tastes of low rank; and held-out ones.
+    """Purchases as pairs of person and item (from 0), drawn by tastes of low rank.
 
     Of each person's purchases the last two are held out.
     """

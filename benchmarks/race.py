@@ -1,9 +1,10 @@
-"""Processes that take turns: each case is a race of ours and its peers, and nobody drops out unsaid.
+"""Processes that take turns: each case is a race of ours and its peers; nobody drops out unsaid.
 
 A contender that has no environment, dies, or takes too long leaves a `Failure` with the reason in
 the place of an `Outcome`; the others run on.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -99,7 +100,8 @@ class _Process:
                 text=True,
             )
         self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -157,6 +159,11 @@ class _Process:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def race(
@@ -196,7 +203,9 @@ def race(
             for name in list(running):
                 _attempt(name, running, found, lambda process: process.turn(patience))
                 if turn < WARM + repeats - 1:
-                    _attempt(name, running, found, lambda process: process.expect("ready", patience))
+                    _attempt(
+                        name, running, found, lambda process: process.expect("ready", patience)
+                    )
         for name in list(running):
             found[name] = _attempt(name, running, found, lambda process: process.outcome(patience))
     finally:

@@ -1,8 +1,8 @@
 """The results of ``make bench`` as records, and the tables that are made of them.
 
 ``results.json`` holds ``machine``, ``date``, ``versions`` (library to version), ``matmul_gflops``
-(the machine's own float32 matrix-multiply rate, measured in the same run) and ``records``, a flat
-list. A record is one of ours beside one peer:
+(the machine's own float32 matrix-multiply rate, measured in the same run), ``store`` (seconds of
+building the book's simulated store and fitting the lessons' network) and ``records``, a flat list. A record is one of ours beside one peer:
 
 - ``task``, ``case``: what was done, and its size or variant;
 - ``ours``: which of ours it is, where there are several ways; ``peer``: the other library;
@@ -18,9 +18,8 @@ list. A record is one of ours beside one peer:
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
 
 NOT_RUN = "not run: "
 
@@ -63,6 +62,7 @@ class Results:
     versions: dict[str, str]
     matmul_gflops: float | None
     records: tuple[Record, ...]
+    store: dict[str, float] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the run as JSON."""
@@ -161,6 +161,9 @@ def headline(results: Results) -> list[str]:
             "",
             f"Where the work is matrix products, recflax reaches {ends} of the machine's own rate.",
         ]
+    if results.store:
+        lines += ["", "| store and lessons | seconds |", "|---|---|"]
+        lines += [f"| {name} | {rounded(value)} |" for name, value in results.store.items()]
     return lines
 
 
@@ -182,5 +185,3 @@ def replace_between(text: str, start: str, end: str, lines: Sequence[str]) -> st
     before, rest = text.split(start)
     _, after = rest.split(end)
     return before + start + "\n".join(["", *lines, ""]) + end + after
-
-

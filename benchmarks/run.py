@@ -8,10 +8,14 @@ Nothing here is a test: speed is looked at, never asserted.
 """
 
 import argparse
+import json
 import platform
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from cases import Case, Pair, all_cases
-from race import Failure, Outcome, race
+from race import Failure, Outcome, environment, race
 from results import NOT_RUN, Record, Results, full_table, headline, replace_between, report
 
 from recflax.lessons.tables import machine
@@ -32,7 +36,9 @@ def record(case: Case, pair: Pair, found: dict, rate: float | None) -> Record:
     """The record of one row; who did not run is said."""
     ours, peer = found[pair.ours], found[pair.peer]
     if isinstance(ours, Failure):
-        return Record(case.task, pair.case, pair.peer, pair.ours, note=f"ours {NOT_RUN}{ours.reason}")
+        return Record(
+            case.task, pair.case, pair.peer, pair.ours, note=f"ours {NOT_RUN}{ours.reason}"
+        )
     share = None
     if case.operations is not None and rate is not None:
         share = case.operations / ours.median / rate
@@ -106,6 +112,23 @@ def run(cases: list[Case], environments: Path, repeats: int) -> Results:
     )
 
 
+def store_and_fit() -> dict[str, float]:
+    """Seconds of the book's store and of the lessons' network, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "store_and_fit.py")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return {
+        "store, log and exact truths, 8,000 people": found["store"],
+        "first fit of the lessons' network, compilation included": found["first_fit"],
+        "a later fit (median of five)": statistics.median(found["fits"]),
+    }
+
+
 def main() -> None:
     """Run, print, and keep the results where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -119,6 +142,8 @@ def main() -> None:
         case for case in all_cases(options.quick) if options.only in f"{case.task} {case.name}"
     ]
     results = run(cases, options.environments.absolute(), 2 if options.quick else options.repeats)
+    if not (options.quick or options.only):
+        results = replace(results, store=store_and_fit())
     print("\n".join(["", *report(results), "", *headline(results)]))
     if options.quick or options.only:
         return

@@ -1,4 +1,4 @@
-"""What the baselines' scripts share: a `Log` of pairs, and how many held-out purchases are found."""
+"""What the baselines' scripts share: pairs of person and item as a `Log`."""
 
 import numpy as np
 import pandas as pd

@@ -23,6 +23,4 @@ options = {"method": sizes["method"]}
 if sizes["method"] == "bootstrap":
     options |= {"replicates": sizes["replicates"], "seed": 0}
 estimate = turns.take(lambda: estimator(*arguments, **options))
-turns.finish(
-    {"numpy": np.__version__}, values=[estimate.value, estimate.lower, estimate.upper]
-)
+turns.finish({"numpy": np.__version__}, values=[estimate.value, estimate.lower, estimate.upper])

@@ -5,8 +5,7 @@ import json
 import os
 import sys
 
-_SETTINGS = json.loads(sys.argv[3])
-os.environ["KERAS_BACKEND"] = _SETTINGS["backend"]
+os.environ["KERAS_BACKEND"] = json.loads(sys.argv[3])["backend"]  # before Keras is imported
 
 import keras
 import numpy as np
@@ -123,9 +122,7 @@ model = {"plain": plain, "repaired": repaired, "sasrec": sasrec}[sizes["network"
 for layer, weights in later:
     layer.set_weights(weights)
 loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile(
-    optimizer=keras.optimizers.Adam(1e-3), loss=loss_of, jit_compile=sizes["jit_compile"]
-)
+model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss_of, jit_compile=sizes["jit_compile"])
 history, target = turns.inputs["history"], turns.inputs["target"]
 if sizes["network"] == "plain":
     history, target = history - 1, target - 1

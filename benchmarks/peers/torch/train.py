@@ -7,7 +7,7 @@ with the fused Adam; eager means neither.
 import torch
 from protocol import Turns
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 turns = Turns()
@@ -25,7 +25,7 @@ class Attention(nn.Module):
             layer(content).unflatten(-1, (H, D // H)).transpose(1, 2)
             for layer, content in ((self.query, asking), (self.key, x), (self.value, x))
         )
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -72,7 +72,7 @@ class Block(nn.Module):
     def forward(self, x, mask):
         normed = self.norms[0](x)
         x = x + self.attention(normed, normed, mask)
-        return x + self.narrow(F.gelu(self.wide(self.norms[1](x)), approximate="tanh"))
+        return x + self.narrow(functional.gelu(self.wide(self.norms[1](x)), approximate="tanh"))
 
 
 class SASRec(nn.Module):
@@ -128,7 +128,7 @@ else:
 
 
 def loss_of(history, target):
-    return F.cross_entropy(model(history).flatten(0, -2), target.flatten())
+    return functional.cross_entropy(model(history).flatten(0, -2), target.flatten())
 
 
 size = sizes["batch"]
