@@ -9,6 +9,7 @@ FOUND := import os, sysconfig as s; p = s.get_path("purelib"); \
   open(p + "/recflax-source.pth", "w").write(os.path.relpath(os.getcwd(), p) + "\n")
 PAGES := .venv-pages
 PEERS := .venv-bench
+PEER_NAMES := $(patsubst benchmarks/peers/%/requirements.txt,%,$(wildcard benchmarks/peers/*/requirements.txt))
 SPARK := .venv-spark
 # tests run in as many processes as there are processors, up to four
 SHARED := --numprocesses logical --maxprocesses 4
@@ -64,8 +65,10 @@ ways-in:
 web:
 	cd web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
-bench: $(STAMP) $(PEERS)/.ready
-	$(RUN) benchmarks/run.py --peers $(PEERS)/bin/python --readme
+# a peer that does not install is said in the tables, and the others run; BENCH=--quick: small sizes
+BENCH ?= --readme
+bench: $(STAMP) $(PEER_NAMES:%=$(PEERS)/%.done)
+	$(RUN) benchmarks/run.py --environments $(PEERS) $(BENCH)
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
@@ -86,10 +89,8 @@ $(PAGES)/.ready: tests/pages/requirements.txt
 	$(PAGES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/pages/requirements.txt
 	@touch $@
 
-$(PEERS)/.ready: benchmarks/peers/requirements.txt
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers/requirements.txt
-	@touch $@
+$(PEERS)/%.done: benchmarks/peers/%/requirements.txt benchmarks/environment.sh
+	PYTHON="$(PYTHON)" sh benchmarks/environment.sh benchmarks/peers/$* $(PEERS)/$*
 
 $(SPARK)/.ready: tests/spark/requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
