@@ -11,13 +11,14 @@ PAGES := .venv-pages
 PEERS := .venv-bench
 PEER_NAMES := $(patsubst benchmarks/peers/%/requirements.txt,%,$(wildcard benchmarks/peers/*/requirements.txt))
 SPARK := .venv-spark
+MUTANTS := .venv-mutants
 # tests run in as many processes as there are processors, up to four
 SHARED := --numprocesses logical --maxprocesses 4
 SUPPORTED := import sys; v = sys.version_info[:2]; \
   sys.exit(None if (3, 11) <= v <= (3, 13) else \
   "recflax needs Python 3.11, 3.12 or 3.13, and this is %d.%d: try make PYTHON=python3.12 ..." % v)
 
-.PHONY: env book single epub serve notebooks lessons test lint test-pages test-spark web bench ways-in lock clean
+.PHONY: env book single epub serve notebooks lessons test lint test-pages test-spark web bench ways-in coverage mutants lock clean
 
 env: $(STAMP)
 	@$(RUN) -c '$(FOUND)'
@@ -44,6 +45,15 @@ lessons: $(STAMP)
 
 test: $(STAMP)
 	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest $(SHARED) --dist loadfile
+
+# branches too; what stays uncovered is listed in CONTRIBUTING.md
+coverage: $(STAMP)
+	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest $(SHARED) --dist loadfile \
+	  --cov --cov-report=term-missing:skip-covered
+
+# a sample of deliberate breakage, and which of it the tests miss; MUTANT="--sample 20" for fewer
+mutants: $(STAMP) $(MUTANTS)/.ready
+	$(MUTANTS)/bin/python tools/mutants.py --python $(CURDIR)/$(RUN) $(MUTANT)
 
 lint: $(STAMP)
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
@@ -75,7 +85,7 @@ lock:
 	  --extra book --extra test --extra lint --extra scale --extra pipeline --no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) $(PAGES) $(PEERS) $(SPARK) _build
+	rm -rf $(VENV) $(PAGES) $(PEERS) $(SPARK) $(MUTANTS) _build
 
 $(STAMP): requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
@@ -96,4 +106,9 @@ $(SPARK)/.ready: tests/spark/requirements.txt
 	@$(PYTHON) -c '$(SUPPORTED)'
 	$(PYTHON) -m venv $(SPARK)
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/spark/requirements.txt
+	@touch $@
+
+$(MUTANTS)/.ready: tests/mutants/requirements.txt
+	$(PYTHON) -m venv $(MUTANTS)
+	$(MUTANTS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/mutants/requirements.txt
 	@touch $@

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from recflax.plots.palette import DASHES, INK, MARKERS, SERIES, new_axes
+from recflax.plots.palette import DASHES, FULL, INK, MARKERS, SERIES, new_axes
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -73,6 +73,50 @@ def growth_curves(
     ax.grid(visible=True)
     if len(curves) + len(guides) > 1:
         ax.legend(loc="upper left")
+    return ax
+
+
+def ratio_dots(
+    ratios: Mapping[str, Sequence[float]], *, xlabel: str = "ratio", ax: Axes | None = None
+) -> Axes:
+    """A row for each name, from top to bottom, with a dot for each ratio, on a logarithmic axis.
+
+    Args:
+        ratios: Positive ratios by name. Those below 1 are drawn as squares of another colour.
+        xlabel: What is by what.
+        ax: Where to draw; a new figure, as high as the rows need, if None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: No row, a row without ratios, or a ratio that is not positive and finite.
+
+    Example:
+        >>> ax = ratio_dots({"one": [1.5, 2.0], "other": [0.5]})
+        >>> [label.get_text() for label in ax.get_yticklabels()], ax.get_xscale()
+        (['one', 'other'], 'log')
+    """
+    if not ratios:
+        raise ValueError("ratios must hold a row; got none")
+    for name, values in ratios.items():
+        found = np.asarray(values, dtype=float)
+        if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0)).all():
+            raise ValueError(f"{name!r} must be positive, finite ratios; got {values!r}")
+    ax = new_axes(ax, (FULL[0], 1.0 + 0.3 * len(ratios)))
+    for row, values in enumerate(ratios.values()):
+        found = np.asarray(values, dtype=float)
+        for part, colour, marker in (
+            (found[found >= 1], SERIES[0], MARKERS[0]),
+            (found[found < 1], SERIES[1], MARKERS[1]),
+        ):
+            ax.plot(part, np.full(len(part), row), marker, color=colour, markersize=6)
+    ax.axvline(1, color=INK, linewidth=1.2, linestyle=DASHES[1])
+    ax.set_yticks(range(len(ratios)), list(ratios))
+    ax.set_ylim(len(ratios) - 0.5, -0.5)
+    ax.set_xscale("log")
+    ax.set_xlabel(xlabel)
+    ax.grid(axis="x")
     return ax
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recflax.plots.palette import new_axes
-from recflax.plots.scale import growth_curves
+from recflax.plots.scale import growth_curves, ratio_dots
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +69,22 @@ def test_a_line_reaches_up_to_the_top() -> None:
 def test_what_cannot_be_drawn_is_refused(curves, tops, message) -> None:
     with pytest.raises(ValueError, match=message):
         growth_curves(curves, tops=tops)
+
+
+def test_ratios_stand_in_rows_and_those_below_one_look_different() -> None:
+    axes = ratio_dots({"b": [2.0, 0.5, 3.0], "a": [1.0]}, xlabel="peer by ours")
+    drawn = [line.get_xydata().tolist() for line in axes.lines[:-1]]
+    assert drawn == [[[2.0, 0.0], [3.0, 0.0]], [[0.5, 0.0]], [[1.0, 1.0]], []]
+    faster, slower = axes.lines[:2]
+    assert faster.get_color() != slower.get_color()
+    assert faster.get_marker() != slower.get_marker()
+    assert list(axes.lines[-1].get_xdata()) == [1, 1]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "a"]
+    assert axes.yaxis_inverted()
+    assert axes.get_xlabel() == "peer by ours"
+
+
+@pytest.mark.parametrize("ratios", [{}, {"a": []}, {"a": [0.0]}, {"a": [float("nan")]}])
+def test_what_is_no_ratio_is_refused(ratios) -> None:
+    with pytest.raises(ValueError, match="got"):
+        ratio_dots(ratios)
