@@ -96,7 +96,7 @@ TITLES = {
 
 def training(network: str, part: str, quick: bool) -> Case:
     """A step or an epoch of one network, in every library that has it."""
-    steps = {"plain": 20, "repaired": 32, "sasrec": 39}[network] if part == "epoch" else 4
+    steps = {"plain": 12, "repaired": 20, "sasrec": 24}[network] if part == "epoch" else 4
     steps = 2 if quick else steps
     sizes = NETWORKS[network] | {"network": network, "part": part, "steps": steps}
     sizes |= {"examples": sizes["batch"] * (steps if part == "epoch" else 1)}
