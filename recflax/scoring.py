@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+_GROUP = 32  # columns of which the largest is taken first
+
 
 def dot_scores(people: jax.Array, items: jax.Array) -> jax.Array:
     r"""Score :math:`s_{bn} = \langle p_b, i_{(b)n} \rangle`.
@@ -186,23 +188,31 @@ def catalogue_top_k(
         raise ValueError(f"block must be at least 1; got {block}")
     if not 1 <= k <= len(items):
         raise ValueError(f"k must be from 1 to {len(items)}; got {k}")
-    for name, vectors in (("people", people), ("items", items)):
-        finite = jnp.isfinite(vectors).all()
-        if not isinstance(finite, jax.core.Tracer) and not bool(finite):
-            row = int(jnp.argwhere(~jnp.isfinite(vectors))[0, 0])
-            raise ValueError(f"{name} must be finite; row {row} is not")
-    return _best_of_blocks(people, items, k, min(block, len(items)))
+    values, ids, finite = _best_of_blocks(people, items, k, min(block, len(items)))
+    # a vector that is not finite has no finite score with anybody, so that a catalogue is read
+    # once and not twice; where a score is not, the vectors are looked at
+    if not isinstance(finite, jax.core.Tracer) and not (len(people) and bool(finite)):
+        for name, vectors in (("people", people), ("items", items)):
+            wrong = ~jnp.isfinite(vectors)
+            if wrong.any():
+                raise ValueError(
+                    f"{name} must be finite; row {int(jnp.argwhere(wrong)[0, 0])} is not"
+                )
+    return values, ids
 
 
 @partial(jax.jit, static_argnames=("k", "block"))
 def _best_of_blocks(
     people: jax.Array, items: jax.Array, k: int, block: int
-) -> tuple[jax.Array, jax.Array]:
-    """Keep the k best while walking over the blocks; ``block`` is at most M."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Keep the k best while walking over the blocks; ``block`` is at most M.
+
+    The last of the three results says whether all scores were finite.
+    """
 
     def visit(
-        best: tuple[jax.Array, jax.Array], first: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        best: tuple[jax.Array, jax.Array, jax.Array], first: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
         """Merge the best so far with the block whose first new row is ``first``."""
         start = jnp.minimum(first, len(items) - block)  # the last block reaches back
         rows = start + jnp.arange(block, dtype=jnp.int32)
@@ -212,11 +222,13 @@ def _best_of_blocks(
             [best[1], jnp.broadcast_to(jnp.where(rows >= first, rows + 1, 0), new.shape)], axis=1
         )
         values, places = _first_best(values, k)
-        return (values, jnp.take_along_axis(ids, places, axis=1)), None
+        finite = best[2] & jnp.isfinite(new).all()
+        return (values, jnp.take_along_axis(ids, places, axis=1), finite), None
 
     nothing = (
         jnp.full((len(people), k), -jnp.inf, jnp.result_type(people, items)),
         jnp.zeros((len(people), k), jnp.int32),
+        jnp.array(True),
     )
     firsts = jnp.arange(0, len(items), block, dtype=jnp.int32)
     return jax.lax.scan(visit, nothing, firsts)[0]
@@ -225,9 +237,23 @@ def _best_of_blocks(
 def _first_best(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Return the k largest of each row and their columns, the left one first among equals.
 
-    XLA's top-k is stable, but holds 0.0 to be above -0.0; those are made equal here.
+    XLA's top-k is stable, but holds 0.0 to be above -0.0; those are made equal here. And it is
+    slow: a long row is cut into groups, and only the k groups with the largest best are searched.
+    None of the k largest stands elsewhere: it would come after the best of each of those groups.
     """
-    _, places = jax.lax.top_k(jnp.where(scores == 0, 0, scores), k)
+    level = jnp.where(scores == 0, 0, scores)
+    batch, count = scores.shape
+    groups = count // _GROUP
+    if groups <= 2 * k:  # little would be left out
+        _, places = jax.lax.top_k(level, k)
+    else:
+        cut = groups * _GROUP
+        _, chosen = jax.lax.top_k(level[:, :cut].reshape(batch, groups, _GROUP).max(axis=2), k)
+        columns = jnp.sort(chosen, axis=1)[:, :, None] * _GROUP + jnp.arange(_GROUP)
+        rest = jnp.broadcast_to(jnp.arange(cut, count), (batch, count - cut))
+        columns = jnp.concatenate([columns.reshape(batch, -1), rest], axis=1)
+        _, places = jax.lax.top_k(jnp.take_along_axis(level, columns, axis=1), k)
+        places = jnp.take_along_axis(columns, places, axis=1)
     places = places.astype(jnp.int32)
     return jnp.take_along_axis(scores, places, axis=1), places
 
