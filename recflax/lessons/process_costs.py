@@ -21,7 +21,7 @@ from recflax.scale.sharded_training import read_log
 CATALOGUES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 PROCESSES = (1, 2, 4)
 WIDTH, LENGTH, BATCH = 64, 4, 32
-WARM, TIMED = 2, 5  # steps before the clock is read, and steps whose median it says
+STEPS = 4
 
 
 def table_bytes(n_items: int, processes: int = 1, arrays: int = 4) -> float:
@@ -78,8 +78,8 @@ def run(seed: int, size: int = 1_000) -> dict:
 
     Returns:
         ``seed``, ``people`` (the size as given), and for M items and P processes ``gb_M_P``, the
-        largest process's peak; ``seconds_M_P``, the median step; ``apart_M_P``, the largest
-        difference between its losses and those of one process.
+        largest process's peak, and ``apart_M_P``, the largest difference between its losses and
+        those of one process.
 
     Raises:
         ValueError: no size is left.
@@ -91,13 +91,12 @@ def run(seed: int, size: int = 1_000) -> dict:
     for n_items in catalogues:
         for processes in PROCESSES:
             with tempfile.TemporaryDirectory() as home:
-                found = trained(Path(home), n_items, processes, seed, WARM + TIMED)
+                found = trained(Path(home), n_items, processes, seed, STEPS)
                 losses = np.array([line["loss"] for line in read_log(home)])
             if processes == 1:
                 one = losses
             case = f"{n_items}_{processes}"
             row[f"gb_{case}"] = max(ended.peak_bytes for ended in found.ended) / 1e9
-            row[f"seconds_{case}"] = float(np.median(np.diff(found.seconds[WARM - 1 :])))
             row[f"apart_{case}"] = float(np.abs(losses - one).max())
     return row
 
