@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recflax.causal.check_log import check_log
+from recflax.causal.check_log import FEWEST_ROWS, _mean_line, check_log
 from recflax.worlds.store import StoreConfig, build_store
 
 SMALL = StoreConfig(n_people=701, n_items=23, n_categories=5, length=7)
@@ -173,3 +173,18 @@ def test_the_index_and_the_labels_of_people_do_not_matter():
     other = table.assign(person=table["person"].map("p{:04d}".format))
     other.index = other.index[::-1]
     assert str(check_log(other, 23)) == str(check_log(table, 23))
+
+
+def test_the_fewest_people_and_rows_that_are_checked():
+    table = impressions()
+    one, two = (table.assign(person=np.arange(len(table)) % people) for people in (1, 2))
+    assert verdicts(one)["column person"] == "too few people for an interval"
+    assert verdicts(one)[ALL] == "not checked: too few rows"
+    found = verdicts(two)
+    assert "column person" not in found
+    assert found.get(ALL) != "not checked: too few rows"
+
+    ones, people = np.ones(50), np.arange(50)
+    few = _mean_line("group", ones, people, rows=FEWEST_ROWS - 1)
+    assert few.verdict == "not checked: too few rows"
+    assert _mean_line("group", ones, people, rows=FEWEST_ROWS).verdict == "ok"

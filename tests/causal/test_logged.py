@@ -187,6 +187,7 @@ def test_a_treatment_is_given_or_not_and_to_some():
     for treatment, message in (
         ([1, 0, 2], "treatment must be 0 or 1; entry 2 is 2"),
         ([1, 0, 0.5], r"treatment must be 0 or 1; entry 2 is 0\.5"),
+        ([-1, 0, 3], "treatment must be 0 or 1; entry 0 is -1"),  # the first of two
         ([1, 1, 1], "treatment must be given to some and not to others; all are 1"),
         ([[1], [0], [1]], r"treatment must have shape \(3,\); got \(3, 1\)"),
         ([1, 0, np.nan], "treatment must be finite; entry 2 is nan"),
@@ -212,6 +213,11 @@ def test_nuisances_belong_to_the_log_that_they_were_made_for():
         log.check_nuisances(bound, "outcome_0", "outcome_1")
     with pytest.raises(ValueError, match="nuisances were made for another log"):
         Treated([1, 0, 0], [0.5, 0.0, 1.0]).check_nuisances(bound, "propensity")
+    relabelled = Treated([1, 0, 1], [0.5, 0.0, 1.0], ["a", "b", "c"])
+    relabelled.check_nuisances(bound, "propensity")  # whose rows they are is the same
+    for person in ([0, 1, 1], [0, 0, 1]):  # two people in three rows
+        with pytest.raises(ValueError, match="nuisances were made for another log"):
+            Treated([1, 0, 1], [0.5, 0.0, 1.0], person).check_nuisances(bound, "propensity")
     with pytest.raises(TypeError, match=r"log\.bind\(\.\.\.\); got tuple"):
         log.check_nuisances((propensity,), "propensity")
     with pytest.raises(ValueError, match=r"outcome_0 must have shape \(3,\); got \(2,\)"):

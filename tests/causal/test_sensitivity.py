@@ -264,6 +264,8 @@ def test_arguments_out_of_range_are_named():
         bootstrap_bounds(log, known, [1.0, 2.0])
     with pytest.raises(ValueError, match="replicates must be at least 2; got 1"):
         bootstrap_bounds(log, known, 1.0, replicates=1)
+    two = bootstrap_bounds(log, known, 1.0, replicates=2)  # the fewest that have percentiles
+    assert two.lower < two.upper
     with pytest.raises(ValueError, match="level must be between 0 and 1; got 1"):
         bootstrap_bounds(log, known, 1.0, level=1)
     with pytest.raises(ValueError, match="tolerance must be above 0; got 0"):

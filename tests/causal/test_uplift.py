@@ -230,6 +230,7 @@ def test_the_same_seed_gives_the_same_interval():
         (lambda: qini_curve(SEVEN, TIED, points=1), "points must be at least 2; got 1"),
         (lambda: qini_curve(SEVEN, TIED, level=0.0), r"level must be between 0 and 1; got 0\.0"),
         (lambda: uplift_by_group(SEVEN, TIED, 8), "groups must be from 1 to the 7 rows; got 8"),
+        (lambda: uplift_by_group(SEVEN, TIED, 0), "groups must be from 1 to the 7 rows; got 0"),
         (lambda: uplift_by_group(SEVEN, TIED, 7), r"group . of 7 holds nobody who was"),
         (
             lambda: qini_area(Treated([1, 0], [1.0, 0.0]), [1, 2], replicates=500),
@@ -240,6 +241,11 @@ def test_the_same_seed_gives_the_same_interval():
 def test_bad_questions_are_named(question, message):
     with pytest.raises(ValueError, match=message):
         question()
+
+
+def test_one_group_is_everybody():
+    [found] = uplift_by_group(SEVEN, TIED, 1)
+    assert found.value == pytest.approx(difference_of_means(SEVEN).value)
 
 
 def test_groups_are_whole_numbers():
