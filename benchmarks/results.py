@@ -1,8 +1,9 @@
 """The results of ``make bench`` as records, and the tables that are made of them.
 
-``results.json`` holds ``machine``, ``date``, ``versions`` (library to version), ``matmul_gflops``
-(the machine's own float32 matrix-multiply rate, measured in the same run), ``store`` (seconds of
-building the book's simulated store and fitting the lessons' network) and ``records``, a flat list.
+``book/tables/bench.json`` holds ``machine``, ``date``, ``versions`` (library to version),
+``matmul_gflops`` (the machine's own float32 matrix-multiply rate, measured in the same run),
+``store`` (seconds of building the book's simulated store and fitting the lessons' network) and
+``records``, a flat list.
 A record is one of ours beside one peer:
 
 - ``task``, ``case``: what was done, and its size or variant;

@@ -1,9 +1,9 @@
 """``make bench``: ours and its peers on the same arrays in one run, turn by turn, as ratios.
 
 ``python benchmarks/run.py --environments .venv-bench`` runs every case of `cases`, prints tables,
-and writes ``results.json`` (`results` says what is in it) and, with ``--readme``, the short table
-between the two marks in README.md. ``--quick`` runs the same at small sizes with two repeats and
-writes neither; ``--only WORD`` runs the cases whose task or name has the word.
+and writes ``book/tables/bench.json`` (`results` says what is in it) and, with ``--readme``, the
+short table between the two marks in README.md. ``--quick`` runs the same at small sizes with two
+repeats and writes neither; ``--only WORD`` runs the cases whose task or name has the word.
 Nothing here is a test: speed is looked at, never asserted.
 """
 
@@ -147,7 +147,7 @@ def main() -> None:
     print("\n".join(["", *report(results), "", *headline(results)]))
     if options.quick or options.only:
         return
-    results.save(HERE / "results.json")
+    results.save(HERE.parent / "book" / "tables" / "bench.json")
     if options.readme:
         readme = HERE.parent / "README.md"
         text = readme.read_text(encoding="utf-8")
