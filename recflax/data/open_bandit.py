@@ -78,7 +78,9 @@ class OpenBandit:
                 "position": self.position,
                 "reward": self.click.astype(float),
                 "propensity": self.propensity,
-                "randomised": np.full(self.n, (self.propensity == 1 / self.n_items).all()),
+                "randomised": np.full(
+                    self.n, np.isclose(self.propensity, 1 / self.n_items, rtol=1e-12).all()
+                ),
             }
         )
 

@@ -69,6 +69,7 @@ def agree(
     size: int = 5,
 ) -> int:
     """Assert that every table and array is that of the pandas path; return the number of events."""
+    lines = lines.assign(time=lines["time"].astype("datetime64[us]"))  # pandas 2 counts nanoseconds
     wanted, wanted_report = clean(lines, missing=missing)
     wanted = wanted.astype({"code": "str", "customer": "str"})
     log = to_log(wanted)

@@ -6,7 +6,6 @@ import tempfile
 import types
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nbclient import NotebookClient
 
 from recflax.data import engines
 from recflax.data.batches import history_batch
@@ -194,13 +192,3 @@ def test_wrong_blocks_are_named(tmp_path) -> None:
     for wrong in ({"length": 0}, {"size": 0}):
         with pytest.raises(ValueError, match="must be at least 1; got 0"):
             list(engines.batches(tmp_path, **{"length": 2, "n_items": 9} | wrong))
-
-
-def test_an_engine_starts_in_a_notebook() -> None:
-    cell = nbformat.v4.new_code_cell(
-        "from recflax.data.engines import connect\nconnect().sql('select 7 as n').to_pandas().n[0]"
-    )
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
-    [shown] = cell["outputs"]
-    assert "7" in shown["data"]["text/plain"]
