@@ -90,7 +90,7 @@ def distinct(lines: Table) -> Table:
         if first is not None:
             wanted = {"invoice": "a name; row {} has none", "price": "finite; row {} is not"}[name]
             raise ValueError(f"lines.{name} must be {wanted.format(first)}")
-    price = ibis.cases((~price.isnan(), price))  # NaN is a missing price, and above 0 for SQL
+    price = ibis.cases((~price.isnan(), price))  # NaN is a missing price; for engines above 0
     lines = lines.mutate(quantity=lines.quantity.cast("int64"), price=price)
     return lines.group_by(list(LINES)).aggregate(row=lines.row.min(), copies=lines.count())
 
