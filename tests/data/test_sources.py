@@ -301,9 +301,8 @@ def test_no_archive_is_unpacked_onto_the_disk():
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             # tarfile's own filter keeps what we packed ourselves inside of the folder
-            kept_in = any(
-                word.arg == "filter" and word.value.value == "data" for word in node.keywords
-            )
+            words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            kept_in = words.get("filter") in ("'data'", '"data"')
             if node.func.attr in ("extractall", "unpack_archive") and not kept_in:
                 calls.append(path.name)
     assert calls == []
