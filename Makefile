@@ -46,7 +46,7 @@ lessons: $(STAMP)
 test: $(STAMP)
 	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest $(SHARED) --dist loadfile
 
-# branches too; what stays uncovered is listed in CONTRIBUTING.md
+# branches too
 coverage: $(STAMP)
 	JAX_PLATFORMS=cpu PYTHONPATH="$(CURDIR)" $(RUN) -m pytest $(SHARED) --dist loadfile \
 	  --cov --cov-report=term-missing:skip-covered
