@@ -160,6 +160,15 @@ def test_resources_are_those_of_this_process(shown: list) -> None:
     assert record["python"].startswith(f"3.{sys.version_info[1]}.")
 
 
+def test_a_package_that_is_not_there_has_no_version(shown: list, monkeypatch) -> None:
+    monkeypatch.setattr(claims, "_VERSIONS", ("numpy", "no-such-package"))
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    resources()
+    record = shown[0][0][claims.RESOURCES]
+    assert record["versions"] == {"numpy": np.__version__}
+    assert record["devices"] == []  # nobody has imported jax
+
+
 def test_memory_is_counted_in_bytes_and_never_falls() -> None:
     before = peak_memory()
     held = np.ones(30_000_000)  # 240 MB, touched

@@ -13,6 +13,7 @@ from recflax.intervals import (
     mean_over_seeds,
     paired_difference,
     prediction_interval,
+    ratio_over_people,
 )
 
 numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=13)
@@ -175,3 +176,7 @@ def test_arguments_are_checked():
         prediction_interval(two, 1.5)
     with pytest.raises(ValueError, match="family_error must be between 0 and 1; got 0"):
         prediction_interval(two, 1, family_error=0)
+    with pytest.raises(ValueError, match=r"denominator must have the shape \(2,\); got \(3,\)"):
+        ratio_over_people(two, [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"denominator must have a positive sum; got 0\.0"):
+        ratio_over_people(two, [0.0, 0.0])

@@ -97,6 +97,13 @@ def test_randomised_rows_that_are_not_uniform_are_caught():
     assert found["items, randomised rows"].startswith("a uniform draw would do so with chance")
 
 
+def test_too_few_randomised_rows_decide_nothing_about_the_items():
+    table = impressions(rand=0.2)
+    rows = np.flatnonzero(table["randomised"])
+    found = verdicts(table.drop(index=rows[4 * 23 + 1 :]))  # 4 displays an item, and one
+    assert found["items, randomised rows"] == "not checked: fewer than 5 displays an item"
+
+
 def test_the_randomised_share_is_held_against_the_plan():
     table = impressions(rand=0.2)
     assert "the plan would give this" in verdicts(table, planned_randomised=0.1)["randomised share"]

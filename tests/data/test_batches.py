@@ -50,6 +50,11 @@ def test_a_batch_says_where_events_are() -> None:
     assert batch.candidates is batch.target is batch.weight is None
 
 
+def test_targets_may_be_numbers_that_are_no_ids() -> None:
+    batch = make_batch([[0, 3], [1, 7]], n_items=M, target=[[0.25], [8.5]])
+    assert batch.target.tolist() == [[0.25], [8.5]]  # above M, and allowed
+
+
 def test_a_batch_is_a_pytree_that_jit_takes() -> None:
     batch = make_batch([[0, 3], [1, 7]], n_items=M, candidates=[[1], [2]], weight=[0.5, 2.0])
     total = jax.jit(lambda b: b.history.sum() + b.candidates.sum() + b.weight.sum())(batch)

@@ -41,6 +41,13 @@ def test_a_missing_package_says_what_to_install(monkeypatch, package, address, i
         engines.connect(address)
 
 
+def test_a_package_that_misses_another_one_is_not_blamed(monkeypatch, tmp_path) -> None:
+    (tmp_path / "broken_engine.py").write_text("import what_it_needs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'what_it_needs'"):
+        engines.require("broken_engine")
+
+
 def test_spark_without_java_says_so(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark", types.ModuleType("pyspark"))
     monkeypatch.setenv("PATH", "")
@@ -180,6 +187,13 @@ def test_blocks_give_the_histories_whatever_their_size(counts, length, size, fil
     for name in ("history", "bought", "mask"):
         found = np.concatenate([getattr(batch, name) for _, batch in blocks])
         np.testing.assert_array_equal(found, getattr(wanted, name))
+
+
+def test_nobody_is_no_block(tmp_path) -> None:
+    rows = {"person": pa.array([], pa.int64()), "back": pa.array([], pa.int64())}
+    rows |= {"item": pa.array([], pa.int64()), "bought": pa.array([], pa.bool_())}
+    pq.write_table(pa.table(rows), tmp_path / "one.parquet")
+    assert list(engines.batches(tmp_path, length=2, n_items=9)) == []
 
 
 def test_wrong_blocks_are_named(tmp_path) -> None:

@@ -131,6 +131,11 @@ def test_day_first_and_month_first_dates(tmp_path, day_first) -> None:
         load(path, day_first=not day_first)
 
 
+def test_dates_that_are_dates_are_left_alone() -> None:
+    dates = pd.Series(pd.to_datetime(["2011-12-03 08:26", None]), name="time")
+    pd.testing.assert_series_equal(parse_dates(dates), dates)
+
+
 def test_dates_that_cannot_be_read_are_missing_but_not_all() -> None:
     dates = parse_dates(pd.Series(["soon", "31.02.2011", "5-6-2011", None], name="time"))
     assert dates.isna().tolist() == [True, True, False, True]

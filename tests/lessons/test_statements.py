@@ -2,6 +2,8 @@ import math
 
 import pytest
 
+from recflax import claims
+from recflax.claims import ClaimError
 from recflax.intervals import mean_over_seeds
 from recflax.lessons.statements import Statement, by_name, column
 
@@ -24,6 +26,13 @@ def test_an_exact_number_is_its_own_interval_and_nan_holds_nothing():
     assert Statement("s", "t", 0.5, at_least=0.5, exact=True).ends == (0.5, 0.5)
     assert Statement("s", "t", 0.5, at_least=0.5, exact=True).holds
     assert not Statement("s", "t", math.nan, at_least=-math.inf, exact=True).holds
+
+
+def test_made_it_is_a_claim_with_its_bounds(monkeypatch):
+    monkeypatch.setattr(claims, "_made", {})
+    statement(at_most=9.0).make()
+    with pytest.raises(ClaimError, match="A sentence"):
+        Statement("t", "A sentence.", mean_over_seeds([2.0, 4.0]), at_least=9.0, seeds=2).make()
 
 
 def test_names_are_unique_and_columns_complete():

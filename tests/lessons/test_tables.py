@@ -67,6 +67,12 @@ def test_a_file_without_its_provenance_is_refused(tmp_path):
         tables.read("gaps", tmp_path)
 
 
+def test_a_package_without_its_tables_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_PACKAGE", tmp_path / "recflax")
+    with pytest.raises(FileNotFoundError, match="no lesson tables in _tables or tables"):
+        tables.tables_folder()
+
+
 def test_an_unknown_seed_or_lesson_is_named(table):
     with pytest.raises(KeyError, match="0 rows of seed 99"):
         table.row(99)

@@ -14,7 +14,7 @@ from recflax.plots.attention import heat_map
 from recflax.plots.estimates import dots_with_intervals, waterfall
 from recflax.plots.graphs import Edge, Node, draw_graph
 from recflax.plots.palette import BLUE, FULL, GREEN, HALF, VERMILION, new_axes
-from recflax.plots.training import loss_curves, step_losses
+from recflax.plots.training import loss_curves, step_losses, two_readings
 from recflax.training import FitResult
 
 
@@ -211,3 +211,9 @@ def test_steps_that_cannot_be_drawn_are_refused(given, message) -> None:
         step_losses(*given)
     with pytest.raises(ValueError, match="every must be at least 1; got 0"):
         step_losses([1.0], {}, every=0)
+
+
+def test_readings_of_other_names_are_refused() -> None:
+    curve = np.array([0.0, 1.0])
+    with pytest.raises(ValueError, match=r"same 1 to \d names; got \['one'\] and \['other'\]"):
+        two_readings([0, 20], {"one": curve}, {"other": curve}, reference=0.5)

@@ -62,6 +62,13 @@ def test_frames_stand_in_the_order_of_the_stops() -> None:
     assert (data["key"], data["invite"]) == ("some", "Try it.")
 
 
+def test_lines_need_no_mark() -> None:
+    data = written(
+        slider("some", CONTROLS, [BARS, LINES._replace(mark=None)], [SENTENCE], "Try it.")
+    )
+    assert data["panels"][1]["mark"] is None
+
+
 def test_a_rule_stands_at_a_point_although_both_are_shortened() -> None:
     places = np.array([1 / 3, 2 / 3, 4 / 3, 5 / 3, 7 / 3, 8 / 3, 1000 / 3])
     panel = LINES._replace(at=places, mark=("depth", places[[1, 6]]))

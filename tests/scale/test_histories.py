@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,13 @@ def test_targets_are_the_next_events_and_none_at_padding() -> None:
     assert batch.mask.tolist() == [[False, False, True, True]]
     with pytest.raises(ValueError, match=r"history holds the id 7 at \(0, 3\); expected 0 to 6"):
         global_batch(share, training_mesh(1), n_items=6)
+
+
+def test_a_batch_that_devices_cannot_share_evenly() -> None:
+    share = {"example": np.arange(3), "events": np.ones((3, 4), np.int32)}
+    mesh = SimpleNamespace(local_devices=["one", "another"], size=2)
+    with pytest.raises(ValueError, match="multiple of the 2 devices"):
+        global_batch(share, mesh, n_items=7)
 
 
 def test_what_reading_refuses(monkeypatch) -> None:

@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from recflax.optimiser import TrainConfig
 from recflax.recommender import RecommenderConfig
+from recflax.scale import sharded_training
 from recflax.scale.histories import MadeUpHistories
 from recflax.scale.sharded_training import (
     LOG,
@@ -82,6 +84,13 @@ def test_a_loss_that_is_not_finite(tmp_path) -> None:
         train(job(tmp_path, training=training))
     assert len(read_log(tmp_path)) == 1
     assert np.isfinite(read_log(tmp_path)[0]["loss"])
+
+
+def test_a_batch_that_devices_cannot_share_evenly(tmp_path, monkeypatch) -> None:
+    mesh = SimpleNamespace(size=2)
+    monkeypatch.setattr(sharded_training, "training_mesh", lambda item_parts: mesh)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the 2 devices"):
+        train(job(tmp_path))
 
 
 def test_numbers_out_of_range(tmp_path) -> None:

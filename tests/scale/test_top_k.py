@@ -1,5 +1,7 @@
 """The best of a catalogue that comes in blocks, against a sort of everything."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,3 +125,13 @@ def test_what_the_door_refuses(people, blocks, k, kind, message) -> None:
         streaming_top_k(people, blocks, k)
     with pytest.raises(ValueError, match="block must be at least 1; got 0"):
         cut(np.ones((3, 2)), 0)
+
+
+def test_a_mesh_that_does_not_fit_is_refused() -> None:
+    people, items, mesh = np.ones((2, 3), np.float32), np.ones((5, 3), np.float32), items_mesh()
+    two_axes = jax.make_mesh((1, 1), ("items", "people"))
+    with pytest.raises(ValueError, match=r"mesh must have one axis; got \('items', 'people'\)"):
+        sharded_top_k(people, items, 2, mesh=two_axes, n_items=5)
+    uneven = SimpleNamespace(axis_names=mesh.axis_names, size=2)
+    with pytest.raises(ValueError, match="a multiple of 2 rows, one part a device; got 5"):
+        sharded_top_k(people, items, 2, mesh=uneven, n_items=5)
