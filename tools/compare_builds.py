@@ -1,8 +1,9 @@
 """Do two builds of the book say the same? ``python tools/compare_builds.py ONE/html OTHER/html``.
 
 Compares the text of every page, and prints what differs. Readings of a clock and of memory are
-taken out first, where the page marks them: what a chapter cost, the report of the build, and the
-tables that ``CLOCKS`` names. Exits with 1 if anything else differs.
+taken out first: what a chapter cost, the report of the build, columns and tables whose heads name
+a unit of time or memory, and lines of output with such a number. Exits with 1 if anything else
+differs.
 """
 
 import argparse
@@ -12,12 +13,40 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
-CLOCKS = ("here and now", "seconds a step")
-"""Words in the heads of tables that hold readings of a clock, made anew in each build."""
+CLOCK_TABLES = ("here and now", "seconds a step", "milliseconds")
+"""Words in the heads of tables that hold nothing but readings of a clock, or are ordered by one."""
+
+CLOCK_COLUMN = re.compile(r"\((s|ms|MB)\)$|^(ms|MB|seconds)\b")
+"""The head of such a column."""
+
+CLOCK_LINE = re.compile(
+    r"\d (s|ms|us|MB)\b|peak memory|here and now|operations a second|ratio of median times"
+)
+"""Such a line of output, or the sentence of such a claim."""
 
 LEFT_OUT = ("about_this_build.html", "genindex.html", "py-modindex.html", "search.html")
+
+
+def forget_clocks(table: Tag) -> None:
+    """Take the readings of a clock out of a table."""
+    for row in table.find_all("tr"):
+        if CLOCK_LINE.search(row.get_text(" ")) and "ratio of" in row.get_text(" "):
+            row.decompose()
+    head = table.find("thead")
+    if head is None:
+        return
+    if any(word in head.get_text(" ") for word in CLOCK_TABLES):
+        table.decompose()
+        return
+    names = [cell.get_text(" ").strip() for cell in head.find("tr").find_all(["th", "td"])]
+    places = [place for place, name in enumerate(names) if CLOCK_COLUMN.search(name)]
+    for row in table.find_all("tr"):
+        cells = row.find_all(["th", "td"])
+        if len(cells) == len(names):
+            for place in places:
+                cells[place].decompose()
 
 
 def lines(page: Path) -> list[str]:
@@ -29,12 +58,13 @@ def lines(page: Path) -> list[str]:
     for part in article.find_all("p"):
         if part.get_text().startswith("When this page was built"):
             part.decompose()
+    for part in article.select(".recflax-claim"):
+        if CLOCK_LINE.search(part.get_text(" ")):
+            part.decompose()
     for table in article.find_all("table"):
-        head = table.find("thead")
-        if head is not None and any(word in head.get_text(" ") for word in CLOCKS):
-            table.decompose()
-    text = article.get_text("\n")
-    return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
+        forget_clocks(table)
+    text = (re.sub(r"\s+", " ", line).strip() for line in article.get_text("\n").splitlines())
+    return [line for line in text if line and not CLOCK_LINE.search(line)]
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:

@@ -10,7 +10,13 @@ PAGE = """<html><body><nav>{nav}</nav><article>
 <div class="recflax-cost">{seconds} s of processor time</div>
 <table><thead><tr><th>10,000 products, here and now</th></tr></thead>
 <tbody><tr><td>{seconds}</td></tr></tbody></table>
-<table><thead><tr><th>effect</th></tr></thead><tbody><tr><td>{effect}</td></tr></tbody></table>
+<table><thead><tr><th></th><th>effect</th><th>fit (s)</th></tr></thead>
+<tbody><tr><th>one</th><td>{effect}</td><td>{seconds}</td></tr></tbody></table>
+<pre>320 steps in {seconds} s
+peak memory so far: {seconds} MB</pre>
+<div class="recflax-claim">Slower: ratio of median times. <b>{seconds}</b></div>
+<table><thead><tr><th>sentence</th><th>number</th></tr></thead>
+<tbody><tr><td>Slower: ratio of median times.</td><td>{seconds}</td></tr></tbody></table>
 </article></body></html>"""
 
 
