@@ -40,7 +40,8 @@ def forget_clocks(table: Tag) -> None:
     if any(word in head.get_text(" ") for word in CLOCK_TABLES):
         table.decompose()
         return
-    names = [cell.get_text(" ").strip() for cell in head.find("tr").find_all(["th", "td"])]
+    first, *_ = head.find_all("tr")
+    names = [cell.get_text(" ").strip() for cell in first.find_all(["th", "td"])]
     places = [place for place, name in enumerate(names) if CLOCK_COLUMN.search(name)]
     for row in table.find_all("tr"):
         cells = row.find_all(["th", "td"])
