@@ -44,6 +44,16 @@ CORE = (
     *(f"tests/test_{name}.py" for name in ("losses", "metrics", "evaluation", "explain")),
     *("tests/causal", "tests/data", "tests/plots", "tests/scale/test_histories.py"),
 )
+OF_THE_TREE = (
+    *("--ignore", "tests/plots/test_palette.py"),
+    *("--deselect", "tests/data/test_sources.py::test_nothing_reads_or_writes_a_pickle"),
+    *(
+        "--deselect",
+        "tests/data/test_sources.py::test_only_one_module_of_the_library_asks_the_network",
+    ),
+)
+"""What reads the tree itself, style sheet and sources, and says nothing of versions."""
+
 ON_COLAB = ("jax", "flax", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "optax")
 OF_ITS_DAY = {"pyparsing": "3.2.5"}  # matplotlib of 2024 calls what pyparsing 3.3 warns of
 IN_LAB = ("intro", "03_core_algorithm", "troubleshooting")
@@ -214,7 +224,7 @@ class Ways:
             archive.extractall(here, filter="data")
         inside = next(here.iterdir())
         shutil.rmtree(inside / "recflax")  # the installed one is meant
-        self.examples(name, python, *CORE, cwd=inside)
+        self.examples(name, python, *CORE, *OF_THE_TREE, cwd=inside)
 
     def colab(self) -> None:
         """Notebooks in an environment that has its own versions, and recflax by the first cell."""
