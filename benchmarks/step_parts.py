@@ -17,7 +17,6 @@ within the step is at least what is written. Nothing here is a test.
 
 import gzip
 import json
-import os
 import re
 import subprocess
 import sys
@@ -34,10 +33,10 @@ import cases
 import inputs
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from networks import batch_of, build
+from race import environment
 
 from recflax.fitted import NetworkLoss
 from recflax.inspect_model import record_trace
@@ -100,10 +99,8 @@ def seconds_by_kind(compiled, arguments, calls: int = 5) -> Counter:
 
 def alone_gflops(rows: int, width: int) -> float:
     """The rate of one product of a projection's shape."""
-    a, b = (jnp.asarray(np.ones(shape, np.float32)) for shape in ((rows, width), (width, width)))
-    compiled = jax.jit(jnp.matmul)
-    jax.block_until_ready(compiled(a, b))
-    return 2e-9 * rows * width**2 / median(timed(partial(compiled, a, b), REPEATS))
+    a, b = (jnp.ones(shape, jnp.float32) for shape in ((rows, width), (width, width)))
+    return 2e-9 * rows * width**2 / median(timed(partial(jax.jit(jnp.matmul), a, b), REPEATS))
 
 
 def measured() -> dict[str, dict[str, float]]:
@@ -111,7 +108,6 @@ def measured() -> dict[str, dict[str, float]]:
     found = {}
     for name in NETWORKS:
         compiled, arguments, operations = step(name)
-        jax.block_until_ready(compiled(*arguments))
         own = {"seconds": median(timed(partial(compiled, *arguments), REPEATS))}
         kinds = seconds_by_kind(compiled, arguments)
         total = kinds.total()
@@ -130,7 +126,7 @@ def main() -> None:
     if "--here" in sys.argv:
         print(json.dumps(measured()))
         return
-    common = os.environ | {"JAX_PLATFORMS": "cpu"}
+    common = environment()
     common.pop("GLIBC_TUNABLES", None)
     plain, large = (
         json.loads(

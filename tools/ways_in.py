@@ -45,12 +45,9 @@ CORE = (
     *("tests/causal", "tests/data", "tests/plots", "tests/scale/test_histories.py"),
 )
 OF_THE_TREE = (
-    *("--ignore", "tests/plots/test_palette.py"),
-    *("--deselect", "tests/data/test_sources.py::test_nothing_reads_or_writes_a_pickle"),
-    *(
-        "--deselect",
-        "tests/data/test_sources.py::test_only_one_module_of_the_library_asks_the_network",
-    ),
+    "--ignore=tests/plots/test_palette.py",
+    "--deselect=tests/data/test_sources.py::test_nothing_reads_or_writes_a_pickle",
+    "--deselect=tests/data/test_sources.py::test_only_one_module_of_the_library_asks_the_network",
 )
 """What reads the tree itself, style sheet and sources, and says nothing of versions."""
 
